@@ -1,0 +1,1 @@
+"""Augmentations, one small file each."""

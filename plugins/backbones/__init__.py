@@ -1,0 +1,1 @@
+"""Backbones, one small file each."""

@@ -1,0 +1,1 @@
+"""Objectives, one small file each."""

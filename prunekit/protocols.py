@@ -1,0 +1,370 @@
+"""What a plugin implements: one small class per kind, its fields its options. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from prunekit.times import Progress
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+Sparsity = Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)]
+"""Share of the target weights that are zero, in [0, 1): 0 is a legal control, 1 would leave nothing."""
+
+
+class Options(BaseModel):
+    """A validated, immutable set of options. The text below a field is its documentation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+
+class Plugin(Options, ABC):
+    """A named set of options that can be swapped for another of its kind."""
+
+    kind: ClassVar[str]
+    name: ClassVar[str]
+    """The registered name, or the pattern of names such as ``wrn{depth}_{width}``. Set by ``register``."""
+    version: ClassVar[int]
+    """Part of the key of every result: raise it when a default or the computation changes. Set by ``register``."""
+    source: ClassVar[str]
+    """The paper and equation, or "". Set by ``register``."""
+
+
+# ---------------------------------------------------------------------------------------------------------- pruning
+
+
+class Schedule(Plugin):
+    """How much to prune, when."""
+
+    kind = "schedule"
+    needs_training: ClassVar[bool] = False
+    """Whether the schedule makes sense only while a stage trains."""
+
+    sparsity: Sparsity
+    """Share of the target weights that are zero at the end, in [0, 1)."""
+
+    @property
+    def rounds(self) -> int:
+        """Updates of a stage that prunes without training."""
+        return 1
+
+    @abstractmethod
+    def target(self, now: Progress) -> float | None:
+        """Return the cumulative sparsity wanted now, or None to leave the masks alone. Pure."""
+
+    def check(self, stage: Progress) -> None:  # noqa: B027  (a schedule without times has nothing to check)
+        """Raise ValueError where the options make no sense in a stage of this length."""
+
+
+class TargetSelection(Options):
+    """Which parameters are pruned."""
+
+    modules: list[Literal["conv", "linear"]] = ["conv", "linear"]
+    """Types of the modules: convolutions (any dimension, transposed ones too) and linear layers."""
+    parameters: list[Literal["weight", "bias"]] = ["weight"]
+    """Which of their parameters. The code of Corti et al. also prunes the biases of linear layers."""
+    include: list[str] = ["*"]
+    """Globs on full parameter names (``encoder.groups.0.*``); a parameter must match one of them."""
+    exclude: list[str] = ["projector.*"]
+    """Globs on full parameter names; a parameter must match none of them."""
+
+
+Within = Literal["network", "layer"]
+"""What weights are ranked against: all targets, or those of the same layer."""
+
+
+@dataclass(eq=False)
+class Target:
+    """A parameter that is pruned: where it is, and what of it is left."""
+
+    name: str
+    """Its name in the model, such as ``encoder.stem.weight``; tied parameters keep their first name."""
+    module: nn.Module
+    parameter: nn.Parameter
+    mask: Tensor
+    """bool, of the parameter's shape: True where the weight is kept."""
+
+
+@dataclass
+class PruningContext:
+    """What a criterion may look at. It leaves parameters, gradients, BatchNorm statistics and mode as they were."""
+
+    model: nn.Module
+    targets: Sequence[Target]
+    generator: torch.Generator
+    """The only source of randomness, on the CPU."""
+    loss: Callable[[nn.Module, Any], Tensor] | None = None
+    """(model, batch) → scalar; None where the caller has none."""
+    batches: Callable[[], Iterator[Any]] | None = None
+    """Fresh iterator over batches of un-augmented training data; None where the caller has none."""
+
+
+class Criterion(Plugin):
+    """Which weights go first."""
+
+    kind = "criterion"
+
+    @abstractmethod
+    def scores(self, context: PruningContext) -> Mapping[str, Tensor]:
+        """Return a score per weight for every target, by target name: higher = keep, any sign, no NaN."""
+
+
+# --------------------------------------------------------------------------------------------------------- training
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch on the device."""
+
+    images: Tensor
+    """float [V, B, C, H, W]: V augmented, normalised views of B images."""
+    labels: Tensor
+    """int64 [B]."""
+
+
+class TrainableNetwork(Protocol):
+    """What an objective sees of a network."""
+
+    def logits(self, images: Tensor) -> Tensor:
+        """[B, C, H, W] → [B, classes]."""
+
+    def features(self, images: Tensor) -> Tensor:
+        """[B, C, H, W] → [B, D]."""
+
+    def projections(self, images: Tensor) -> Tensor:
+        """[B, C, H, W] → [B, P], of length 1."""
+
+
+class Objective(Plugin):
+    """What a training stage minimises."""
+
+    kind = "objective"
+    views: ClassVar[int] = 1
+    """Independently augmented copies of each image that the loss wants."""
+    trains: ClassVar[tuple[str, ...]] = ("encoder", "head")
+    """The parts of the network it trains, of encoder, head and projector."""
+
+    @property
+    def projector(self) -> int | None:
+        """Output dimension of the projector that it trains with, None where it needs none."""
+        return None
+
+    @abstractmethod
+    def loss(self, network: TrainableNetwork, batch: Batch) -> Tensor:
+        """Return the scalar to minimise."""
+
+
+class Augmentation(Plugin):
+    """Random change of a batch of images, its parameters drawn for each sample on its own."""
+
+    kind = "augmentation"
+    random: ClassVar[bool] = True
+    """False where every call returns the same images, so that frozen features may be computed once."""
+
+    @abstractmethod
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Return augmented images: float [B, C, H, W] in [0, 1] → the same shape, range and device.
+
+        Random numbers come from ``generator``, which lives on the device of ``images``.
+        """
+
+
+class Optimizer(Plugin):
+    """An optimiser of torch.optim and its options."""
+
+    kind = "optimizer"
+
+    lr: float = Field(ge=0.0, allow_inf_nan=False)
+    """Peak learning rate; the stage's lr_schedule multiplies it."""
+
+    @abstractmethod
+    def build(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+        """Return the optimiser over ``parameters``."""
+
+
+class LrSchedule(Plugin):
+    """What the learning rate is multiplied by."""
+
+    kind = "lr_schedule"
+
+    @abstractmethod
+    def factor(self, now: Progress) -> float:
+        """Return the factor of the optimiser step that comes next; ``now.iteration`` is 0…total − 1. Pure."""
+
+
+@dataclass(frozen=True)
+class ImageShape:
+    """Shape of one image."""
+
+    channels: int
+    height: int
+    width: int
+
+
+class Backbone(Plugin):
+    """An encoder: images to features."""
+
+    kind = "backbone"
+
+    @abstractmethod
+    def build(self, images: ImageShape) -> nn.Module:
+        """Return a freshly initialised module that maps float [B, C, H, W] to features [B, D].
+
+        Random numbers come from torch's global generator, which the caller has seeded.
+        """
+
+
+# ------------------------------------------------------------------------------------------------------------- data
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """What is known of a data set before anything is decoded."""
+
+    shape: ImageShape
+    classes: tuple[str, ...]
+    train: int
+    validation: int
+    test: int
+
+
+@dataclass(frozen=True)
+class Split:
+    """One part of a data set."""
+
+    images: NDArray[np.uint8]
+    """[N, C, H, W]."""
+    labels: NDArray[np.int64]
+    """[N]."""
+    ids: tuple[str, ...]
+    """[N], stable: the same image has the same id whatever the order and the split."""
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """A decoded data set."""
+
+    classes: tuple[str, ...]
+    train: Split
+    validation: Split
+    test: Split
+
+
+class Dataset(Plugin):
+    """Labelled images in three parts. The test part is looked at by observation alone."""
+
+    kind = "dataset"
+
+    @abstractmethod
+    def describe(self) -> DataSummary:
+        """Return shape, classes and sizes without decoding or downloading anything."""
+
+    @abstractmethod
+    def fingerprint(self) -> str | None:
+        """Return a digest of the images, labels and ids that ``load`` would return; None where only decoding tells."""
+
+    @abstractmethod
+    def load(self) -> ImageData:
+        """Decode the images."""
+
+
+# --------------------------------------------------------------------------------------------------------- measures
+
+
+class ObservedMember(Protocol):
+    """A trained member in eval mode, as a measure sees it. Arrays are computed once and shared by all measures."""
+
+    def logits(self) -> NDArray[np.float32]:
+        """[N, classes] of the observed split."""
+
+    def features(self) -> NDArray[np.float32]:
+        """[N, D] of the observed split: the input of the head."""
+
+
+class PopulationColumns(Protocol):
+    """What is stored of a population: arrays over its members."""
+
+    name: str
+    seeds: tuple[int, ...]
+    """[M]: the seed of each member, ascending."""
+    sparsity: float
+    """Share of zeros among the target weights, counted, mean over members."""
+
+    def __getitem__(self, column: str) -> NDArray[Any]:
+        """[M, N]: a column of every member. ``prediction`` (int64), ``confidence`` and ``loss`` always exist."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A reference population and a pruned one; the control had the same stages without the pruning."""
+
+    reference: str
+    pruned: str
+    control: str | None
+    paired: bool
+    """Whether member k of one and member k of the other share a trained ancestor (seeds are then the same)."""
+
+
+class StudyColumns(Protocol):
+    """A study as arrays; examples are in the order of ``ids`` everywhere."""
+
+    classes: tuple[str, ...]
+    ids: tuple[str, ...]
+    labels: NDArray[np.int64]
+    populations: Mapping[str, PopulationColumns]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table. ``format`` is a format specification such as ``.2f``; text is shown as it is."""
+
+    name: str
+    format: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of raw values; a cell is text, a number, or None where a value does not exist."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: list[tuple[str | float | int | None, ...]]
+    note: str = ""
+
+
+@dataclass
+class Summary:
+    """What a measure says of a study."""
+
+    populations: dict[str, Any] = field(default_factory=dict)
+    """JSON value by population; stands under the measure's name in the report's ``populations``."""
+    comparisons: list[Any] = field(default_factory=list)
+    """JSON value per comparison, in their order; stands under the measure's name in the report's ``comparisons``."""
+    tables: list[Table] = field(default_factory=list)
+    clauses: list[str] = field(default_factory=list)
+    """One clause per comparison for its closing sentence; says no more than the numbers do."""
+    readings: list[str] = field(default_factory=list)
+    """Which reading of the method was used, where there are several."""
+
+
+class Measure(Plugin):
+    """What is lost, in numbers. Its module imports no torch, so that a report starts at once."""
+
+    kind = "measure"
+
+    def observe(self, member: ObservedMember) -> dict[str, NDArray[Any]]:
+        """Return columns [N] that this measure needs beyond prediction, confidence and loss; none by default."""
+        return {}
+
+    @abstractmethod
+    def summarise(self, study: StudyColumns, comparisons: Sequence[Comparison]) -> Summary:
+        """Turn the columns of a study into tables and figures."""

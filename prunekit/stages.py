@@ -1,0 +1,116 @@
+"""The two kinds of stage, with their options: one trains, one prunes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, ValidationError, core_schema
+
+from prunekit import protocols
+from prunekit.errors import InputError
+from prunekit.protocols import Options, Plugin, TargetSelection, Within
+from prunekit.registry import Registry, registry
+
+
+def registry_of(info: ValidationInfo) -> Registry:
+    """Return the registry that names are looked up in while a recipe is validated."""
+    context = info.context or {}
+    found = context.get("registry", registry)
+    assert isinstance(found, Registry)
+    return found
+
+
+def as_recipe(plugin: Plugin) -> str | dict[str, Any]:
+    """Return what names ``plugin`` in a recipe: its name, or a mapping where options differ from their defaults."""
+    name = plugin.name.format(**dict(plugin)) if "{" in plugin.name else plugin.name
+    options = plugin.model_dump(exclude_defaults=True)
+    options = {k: v for k, v in options.items() if f"{{{k}}}" not in plugin.name}
+    return {"name": name, **options} if options else name
+
+
+class OfKind:
+    """Marks a field that holds a plugin: in a recipe its name, or a mapping with a name and options."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.with_info_plain_validator_function(
+            self._validate, serialization=core_schema.plain_serializer_function_ser_schema(as_recipe)
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"$ref": f"#/$defs/{self.kind}"}
+
+    def _validate(self, value: object, info: ValidationInfo) -> Plugin:
+        if isinstance(value, Plugin):
+            if value.kind != self.kind:
+                raise PydanticCustomError("plugin", f"expected a {self.kind}, not a {value.kind}")
+            return value
+        block = {"name": value} if isinstance(value, str) else value
+        if not isinstance(block, dict) or not isinstance(block.get("name"), str):
+            raise PydanticCustomError("plugin", f"expected the name of a {self.kind}, or a mapping with a name")
+        try:
+            entry, named = registry_of(info).find(self.kind, block["name"])
+        except InputError as error:
+            raise _at(value, PydanticCustomError("plugin", _literal(str(error)))) from None
+        options = {k: v for k, v in block.items() if k != "name"}
+        for key in options.keys() & named.keys():
+            raise _at({key}, PydanticCustomError("plugin", f"{key!r} stands in the name {block['name']!r} already"))
+        return entry.plugin.model_validate({**options, **named}, context=info.context)
+
+
+def _literal(text: str) -> Any:
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def _at(value: object, error: PydanticCustomError) -> ValidationError:
+    """Place ``error`` at the key that it is about."""
+    where = ("name",) if isinstance(value, dict) else tuple(value) if isinstance(value, set) else ()
+    return ValidationError.from_exception_data("plugin", [InitErrorDetails(type=error, loc=where, input=value)])
+
+
+class Prune(Options):
+    """What is pruned, how much, when and which weights first."""
+
+    schedule: Annotated[protocols.Schedule, OfKind("schedule")]
+    """How much to prune, when."""
+    criterion: Annotated[protocols.Criterion, OfKind("criterion")] = Field(default="magnitude", validate_default=True)
+    """Which weights go first."""
+    within: Within = "network"
+    """What weights are ranked against: all targets (``network``), or those of the same layer (``layer``)."""
+    targets: TargetSelection = TargetSelection()
+    """Which parameters are pruned."""
+
+
+class PruneStage(Prune):
+    """A stage that prunes without training."""
+
+
+class TrainStage(Options):
+    """A stage that trains."""
+
+    objective: Annotated[protocols.Objective, OfKind("objective")]
+    """What is minimised."""
+    epochs: int = Field(gt=0)
+    """Passes over the training images."""
+    batch_size: int = Field(default=128, gt=0)
+    """Images per step; the last batch of an epoch may be smaller."""
+    only: Literal["head"] | None = None
+    """``head`` trains the head alone, on the frozen encoder in eval mode."""
+    optimizer: Annotated[protocols.Optimizer, OfKind("optimizer")] = Field(default="sgd", validate_default=True)
+    """The optimiser and its peak learning rate."""
+    lr_schedule: Annotated[protocols.LrSchedule, OfKind("lr_schedule")] = Field(
+        default="constant", validate_default=True
+    )
+    """What the learning rate is multiplied by, step by step."""
+    augment: Annotated[protocols.Augmentation, OfKind("augmentation")] = Field(default="none", validate_default=True)
+    """How the training images are changed at random."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16 trains under autocast; weights and optimiser stay in fp32."""
+    prune: Prune | None = None
+    """Pruning while the stage trains: of the parameters that it trains."""
+
+
+Stage = TrainStage | PruneStage
