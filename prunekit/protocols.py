@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
+from prunekit.errors import did_you_mean
 from prunekit.times import Progress
 
 if TYPE_CHECKING:
@@ -25,6 +27,17 @@ class Options(BaseModel):
     """A validated, immutable set of options. The text below a field is its documentation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_keys(cls, values: Any) -> Any:
+        known = {field.alias or name for name, field in cls.model_fields.items()}
+        for key in values if isinstance(values, dict) else ():
+            if key not in known:
+                message = f"unknown key{did_you_mean(str(key), known)}".replace("{", "{{").replace("}", "}}")
+                error = InitErrorDetails(type=PydanticCustomError("unknown_key", message), loc=(key,), input=key)  # type: ignore[arg-type]
+                raise ValidationError.from_exception_data(cls.__name__, [error])
+        return values
 
 
 class Plugin(Options, ABC):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
@@ -11,6 +12,7 @@ from prunekit import protocols
 from prunekit.errors import InputError
 from prunekit.protocols import Options, Plugin, TargetSelection, Within
 from prunekit.registry import Registry, registry
+from prunekit.times import Time
 
 
 def registry_of(info: ValidationInfo) -> Registry:
@@ -21,12 +23,43 @@ def registry_of(info: ValidationInfo) -> Registry:
     return found
 
 
-def as_recipe(plugin: Plugin) -> str | dict[str, Any]:
-    """Return what names ``plugin`` in a recipe: its name, or a mapping where options differ from their defaults."""
-    name = plugin.name.format(**dict(plugin)) if "{" in plugin.name else plugin.name
-    options = plugin.model_dump(exclude_defaults=True)
-    options = {k: v for k, v in options.items() if f"{{{k}}}" not in plugin.name}
-    return {"name": name, **options} if options else name
+def as_recipe(options: Options) -> Any:
+    """Return the shortest recipe text of ``options``, as data: what differs from the defaults.
+
+    A plugin is its name, or a mapping with a name. Adding a field with a default therefore changes no key of a result.
+    """
+    short = {}
+    for name, field in type(options).model_fields.items():
+        value = _plain(getattr(options, name))
+        if field.is_required() or value != _plain(field.get_default(call_default_factory=True)):
+            short[field.alias or name] = value
+    if not isinstance(options, Plugin):
+        return short
+    name = options.name.format(**dict(options)) if "{" in options.name else options.name
+    short = {key: value for key, value in short.items() if f"{{{key}}}" not in options.name}
+    return {"name": name, **short} if short else name
+
+
+def plugins_in(value: object) -> Iterator[Plugin]:
+    """Yield every plugin in ``value``, an Options or a collection of them."""
+    if isinstance(value, Plugin):
+        yield value
+    if isinstance(value, Options):
+        value = dict(value)
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():
+        yield from plugins_in(each)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Options):
+        return as_recipe(value)
+    if isinstance(value, Time):
+        return str(value)
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    return value
 
 
 class OfKind:
