@@ -64,18 +64,19 @@ class Progress:
     """How far a stage is.
 
     ``iteration`` is the number of optimiser steps done, 0…``total``: 0 is before the first step, ``total`` after the
-    last one. In a stage that prunes without training it counts the schedule's rounds, 0…``total`` − 1. ``total`` is None
-    in a loop of somebody's own that did not say how long it is; then a share of the stage is refused.
+    last one. In a stage that prunes without training it counts the schedule's rounds, 0…``total`` − 1. In a loop of
+    somebody's own that did not say how long it or its epochs are, ``total`` or ``iterations_per_epoch`` is None; a share
+    of the stage, or a time in epochs, is then refused.
     """
 
     iteration: int
     total: int | None
-    iterations_per_epoch: int
+    iterations_per_epoch: int | None
 
     @property
     def epoch(self) -> float:
         """Epochs done, with their fraction."""
-        return self.iteration / self.iterations_per_epoch
+        return self.iteration / self._epoch_length("now.epoch")
 
     def at(self, time: Time) -> int:
         """Return the iteration that ``time`` names in this stage; a share is rounded to the nearest iteration."""
@@ -83,4 +84,10 @@ class Progress:
             if self.total is None:
                 raise ValueError(f"{time} is a share of a stage of unknown length: say how many iterations it has")
             return round(self.total * time.percent / 100)
-        return time.epochs * self.iterations_per_epoch + time.iterations
+        epochs = time.epochs * self._epoch_length(str(time)) if time.epochs else 0
+        return epochs + time.iterations
+
+    def _epoch_length(self, asked_by: str) -> int:
+        if self.iterations_per_epoch is None:
+            raise ValueError(f"{asked_by} counts epochs of unknown length: say how many iterations one has")
+        return self.iterations_per_epoch

@@ -1,0 +1,221 @@
+"""Pruning in anybody's training loop: schedule × criterion × within."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar, get_args
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from prunekit import masks as masking
+from prunekit.errors import InputError, did_you_mean
+from prunekit.protocols import Criterion, Options, Plugin, PruningContext, Schedule, TargetSelection, Within
+from prunekit.registry import registry
+from prunekit.seeds import generator
+from prunekit.times import Progress
+from prunekit.updates import Update
+
+O = TypeVar("O", bound=Options)  # noqa: E741
+
+
+class Pruner:
+    """Prunes ``model`` as it trains. Knows nothing of the loop but when an optimiser step has been done.
+
+    >>> pruner = Pruner(model, "gmp", sparsity=0.9, begin="2ep", end="50ep", iterations_per_epoch=len(loader))
+    >>> for batch in loader:
+    ...     ...
+    ...     optimizer.step()
+    ...     pruner.step()
+    >>> masks = pruner.finalize()
+
+    The update due before the first step is made at once: ``Pruner(model, sparsity=0.9)`` prunes, and is done.
+
+    ``schedule``, ``criterion``: a registered name, a mapping with a name and options, or an instance.
+    ``within``: what weights are ranked against, ``network`` or ``layer``.
+    ``targets``: which parameters; ``parts``: only those whose name begins with one of these components.
+    ``iterations_per_epoch``, ``iterations``: needed by times in epochs, and by shares of the training.
+    ``optimizer``: where given, its steps are followed by themselves and ``step`` is not called.
+    ``data``, ``loss``: for criteria that need them: batches (an iterable that can be gone through again, or a function
+    that returns a new iterator) and (model, batch) → scalar.
+    ``seed``: of criteria that draw random numbers; together with the iteration it fixes every draw.
+    ``masks``, ``iteration``: where training goes on: bool masks by parameter name, and the optimiser steps done. The
+    update due at that iteration has been made before.
+    ``schedule_options``: the options of a schedule that is given by name.
+
+    Raises InputError where a name, an option, or a time does not fit, or nothing would be pruned.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        schedule: str | Mapping[str, Any] | Schedule = "one_shot",
+        *,
+        criterion: str | Mapping[str, Any] | Criterion = "magnitude",
+        within: Within = "network",
+        targets: TargetSelection | Mapping[str, Any] | None = None,
+        parts: Collection[str] | None = None,
+        iterations_per_epoch: int | None = None,
+        iterations: int | None = None,
+        optimizer: torch.optim.Optimizer | None = None,
+        data: Iterable[Any] | Callable[[], Iterator[Any]] | None = None,
+        loss: Callable[[nn.Module, Any], Tensor] | None = None,
+        seed: int = 0,
+        masks: Mapping[str, Tensor] | None = None,
+        iteration: int = 0,
+        **schedule_options: Any,
+    ) -> None:
+        if within not in get_args(Within):
+            raise InputError(f"within {within!r}" + did_you_mean(str(within), get_args(Within)))
+        for name, value, least in (
+            ("iterations_per_epoch", iterations_per_epoch, 1),
+            ("iterations", iterations, 0),
+            ("iteration", iteration, 0),
+            ("seed", seed, 0),
+        ):
+            if value is not None and value < least:
+                raise InputError(f"{name} is {value}: expected at least {least}")
+        self.schedule = _plugin(Schedule, schedule, schedule_options)  # type: ignore[type-abstract]
+        self.criterion = _plugin(Criterion, criterion, {})  # type: ignore[type-abstract]
+        self.within = within
+        self.iteration = iteration
+        """Optimiser steps done."""
+        self.updates: list[Update] = []
+        """The updates made, in order."""
+        self._length = iterations, iterations_per_epoch
+        self._model, self._loss, self._seed = model, loss, seed
+        self._batches = None if data is None else _repeatable(data)
+        self._finalised = False
+        selection = targets if isinstance(targets, TargetSelection) else _validated(TargetSelection, targets or {})
+        self.targets = masking.find_targets(model, selection, masks, parts)
+        """The parameters that are pruned, in the model's order."""
+        with self._naming_the_schedule():
+            self.schedule.check(Progress(0, *self._length))
+        if iteration == 0:
+            self._update()
+        else:
+            masking.apply(self.targets)
+        self._hook = optimizer.register_step_post_hook(lambda *_: self._advance()) if optimizer is not None else None
+
+    def step(self) -> None:
+        """Count an optimiser step: pruned weights are zero again, and more are pruned where the schedule says so."""
+        if self._hook is not None:
+            raise InputError("step() follows the optimizer by itself: do not call it, or do not pass optimizer=")
+        self._advance()
+
+    def mask_gradients(self) -> None:
+        """Set the gradients of pruned weights to zero; call it before gradients are clipped by their norm."""
+        masking.mask_gradients(self.targets)
+
+    def finalize(self) -> dict[str, Tensor]:
+        """Stop pruning, with the pruned weights zero; return the masks: bool, by parameter name."""
+        masking.apply(self.targets)
+        if self._hook is not None:
+            self._hook.remove()
+            self._hook = None
+        self._finalised = True
+        return {name: mask.clone() for name, mask in self.masks.items()}
+
+    @property
+    def masks(self) -> dict[str, Tensor]:
+        """The masks as they are now: bool, by parameter name, True where a weight is kept."""
+        return {target.name: target.mask for target in self.targets}
+
+    @property
+    def sparsity(self) -> float:
+        """Share of the target weights that are zero, counted."""
+        return masking.sparsity(self.targets)
+
+    def _advance(self) -> None:
+        if self._finalised:
+            raise InputError("this pruner was finalised: make another one to prune further")
+        self.iteration += 1
+        masking.apply(self.targets)
+        self._update()
+
+    def _update(self) -> None:
+        now = Progress(self.iteration, *self._length)
+        with self._naming_the_schedule():
+            wanted = self.schedule.target(now)
+        if wanted is None:
+            masking.apply(self.targets)
+            return
+        draws = generator(self._seed, 0, self.iteration, "criterion")
+        context = PruningContext(self._model, self.targets, draws, self._loss, self._batches)
+        with _undisturbed(self._model):
+            scores = self.criterion.scores(context)
+        masking.grow(self.targets, scores, wanted, self.within)
+        epoch = now.epoch if now.iterations_per_epoch is not None else None
+        self.updates.append(Update(self.iteration, epoch, self.sparsity))
+
+    @contextmanager
+    def _naming_the_schedule(self) -> Iterator[None]:
+        try:
+            yield
+        except ValueError as error:
+            raise InputError(f"schedule {self.schedule.name}: {error}") from error
+
+
+@contextmanager
+def _undisturbed(model: nn.Module) -> Iterator[None]:
+    """Put gradients, buffers (BatchNorm statistics) and training mode back afterwards, whatever a criterion does."""
+    gradients = [(parameter, parameter.grad) for parameter in model.parameters()]
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    modes = [(module, module.training) for module in model.modules()]
+    for parameter, _ in gradients:
+        parameter.grad = None
+    try:
+        yield
+    finally:
+        for parameter, gradient in gradients:
+            parameter.grad = gradient
+        for buffer, value in buffers:
+            buffer.copy_(value)
+        for module, training in modes:
+            module.training = training
+
+
+PluginType = TypeVar("PluginType", bound=Plugin)
+
+
+def _plugin(
+    kind: type[PluginType], value: str | Mapping[str, Any] | PluginType, options: Mapping[str, Any]
+) -> PluginType:
+    """Return the plugin that ``value`` names or is."""
+    if isinstance(value, kind):
+        if options:
+            raise InputError(f"unexpected option {next(iter(options))!r}: the {kind.kind} is an instance already")
+        return value
+    block = {"name": value} if isinstance(value, str) else value
+    if not isinstance(block, Mapping) or not isinstance(block.get("name"), str):
+        raise InputError(f"the {kind.kind} is {value!r}: expected a name, a mapping with a name, or a {kind.__name__}")
+    entry, named = registry.find(kind.kind, block["name"])
+    given = {key: option for key, option in block.items() if key != "name"}
+    plugin = _validated(entry.plugin, {**given, **options, **named}, f"{kind.kind} {block['name']}")
+    assert isinstance(plugin, kind)
+    return plugin
+
+
+def _validated(model: type[O], options: Mapping[str, Any], where: str = "targets") -> O:
+    """Return ``options`` validated; raise InputError, in one line, with the first thing that is wrong."""
+    try:
+        return model.model_validate(dict(options))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(piece) for piece in first["loc"])
+        if first["type"] == "missing":
+            raise InputError(f"{where} needs {key}") from None
+        at = f"{where}: {key}" if key else where
+        given = f", not {first['input']!r}" if first["msg"].startswith("Input should") else ""
+        raise InputError(f"{at}: {first['msg'].removeprefix('Value error, ')}{given}") from None
+
+
+def _repeatable(data: Iterable[Any] | Callable[[], Iterator[Any]]) -> Callable[[], Iterator[Any]]:
+    """Return a function that begins ``data`` anew."""
+    if not isinstance(data, Iterable):
+        return data
+    if iter(data) is data:
+        raise InputError("data can be gone through only once: pass a DataLoader, a list, or a function that returns it")
+    return lambda: iter(data)
