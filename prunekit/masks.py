@@ -40,38 +40,29 @@ def find_targets(
     ``within_parts``: only parameters whose name begins with one of these components, such as ``encoder``.
     Raises InputError where nothing is selected, a parameter has no values yet, or a mask does not fit.
     """
-    masks = masks or {}
-    candidates = _prunable_parameters(model)
+    candidates = _prunable(model)
     targets = [
-        Target(names[0], module, parameter, _mask_of(parameter, names[0], masks))
-        for module, parameter, names in candidates
+        _target(module, tensor, names[0], masks or {})
+        for module, tensor, names in candidates
         if _selects(selection, module, names) and (within_parts is None or names[0].split(".")[0] in within_parts)
     ]
     if not targets:
         raise InputError(_nothing_selected(selection, within_parts, [names[0] for *_, names in candidates]))
-    known = {name for name, _ in model.named_parameters(remove_duplicate=False)}
-    for name in masks.keys() - known:
+    known = [name for name, _ in model.named_parameters(remove_duplicate=False)]
+    for name in set(masks or {}).difference(known):
         raise InputError(f"there is a mask for {name!r}, which the model does not have" + did_you_mean(name, known))
     return targets
 
 
-def _prunable_parameters(model: nn.Module) -> list[tuple[nn.Module, nn.Parameter, list[str]]]:
-    """Return (module, parameter, every name of it) of all weights and biases of convolutions and linear layers."""
-    found: dict[int, tuple[nn.Module, nn.Parameter, list[str]]] = {}
-    for prefix, module in model.named_modules():
-        if not isinstance(module, _PRUNABLE):
-            continue
-        for kind in ("weight", "bias"):
-            name = f"{prefix}.{kind}" if prefix else kind
-            parameter = getattr(module, kind)
-            if parameter is None:
-                continue
-            if not isinstance(parameter, nn.Parameter):
-                raise InputError(
-                    f"{name} is computed from other parameters (torch.nn.utils.prune, parametrize or weight_norm): "
-                    "remove that first, so that the weight itself can be pruned"
-                )
-            found.setdefault(id(parameter), (module, parameter, []))[2].append(name)
+def _prunable(model: nn.Module) -> list[tuple[nn.Module, Tensor, list[str]]]:
+    """Return (module, tensor, every name of it) of all weights and biases of convolutions and linear layers."""
+    found: dict[int, tuple[nn.Module, Tensor, list[str]]] = {}
+    for prefix, module in model.named_modules(remove_duplicate=False):
+        for kind in ("weight", "bias") if isinstance(module, _PRUNABLE) else ():
+            tensor = getattr(module, kind)
+            if tensor is not None:
+                name = f"{prefix}.{kind}" if prefix else kind
+                found.setdefault(id(tensor), (module, tensor, []))[2].append(name)
     return list(found.values())
 
 
@@ -85,10 +76,15 @@ def _selects(selection: TargetSelection, module: nn.Module, names: Sequence[str]
     )
 
 
-def _mask_of(parameter: nn.Parameter, name: str, masks: Mapping[str, Tensor]) -> Tensor:
-    if is_lazy(parameter) or parameter.is_meta:
+def _target(module: nn.Module, tensor: Tensor, name: str, masks: Mapping[str, Tensor]) -> Target:
+    if not isinstance(tensor, nn.Parameter):
+        raise InputError(
+            f"{name} is computed from other parameters (torch.nn.utils.prune, parametrize or weight_norm): remove that "
+            "first, so that the weight itself can be pruned"
+        )
+    if is_lazy(tensor) or tensor.is_meta:
         raise InputError(f"{name} has no values yet: run one batch through the model before it is pruned")
-    mask = torch.ones_like(parameter, dtype=torch.bool, requires_grad=False)  # in the parameter's memory format
+    mask = torch.ones_like(tensor, dtype=torch.bool, requires_grad=False)  # in the parameter's memory format
     if name in masks:
         given = masks[name]
         if given.dtype != torch.bool or given.shape != mask.shape:
@@ -96,7 +92,7 @@ def _mask_of(parameter: nn.Parameter, name: str, masks: Mapping[str, Tensor]) ->
                 f"the mask of {name} is {given.dtype} {list(given.shape)}: expected torch.bool {list(mask.shape)}"
             )
         mask.copy_(given)
-    return mask
+    return Target(name, module, tensor, mask)
 
 
 def _nothing_selected(selection: TargetSelection, parts: Collection[str] | None, names: Sequence[str]) -> str:

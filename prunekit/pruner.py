@@ -93,10 +93,9 @@ class Pruner:
         """The parameters that are pruned, in the model's order."""
         with self._naming_the_schedule():
             self.schedule.check(Progress(0, *self._length))
+        masking.apply(self.targets)
         if iteration == 0:
             self._update()
-        else:
-            masking.apply(self.targets)
         self._hook = optimizer.register_step_post_hook(lambda *_: self._advance()) if optimizer is not None else None
 
     def step(self) -> None:
@@ -140,7 +139,6 @@ class Pruner:
         with self._naming_the_schedule():
             wanted = self.schedule.target(now)
         if wanted is None:
-            masking.apply(self.targets)
             return
         draws = generator(self._seed, 0, self.iteration, "criterion")
         context = PruningContext(self._model, self.targets, draws, self._loss, self._batches)

@@ -37,5 +37,5 @@ def _asked(schedule: Schedule, times: list[Progress]) -> list[tuple[int, float]]
     wanted = [(now.iteration, target) for now in times if (target := schedule.target(now)) is not None]
     for iteration, target in wanted:
         if not 0.0 <= target < 1.0:
-            raise ValueError(f"wants a sparsity of {target} at iteration {iteration}: expected at least 0, less than 1")
+            raise ValueError(f"wants a sparsity of {target} at iteration {iteration}: expected 0 or more, less than 1")
     return wanted
