@@ -1,0 +1,116 @@
+"""Q-Score: how sharply an example's representation stands out, from its features alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunekit import (
+    Column,
+    Comparison,
+    Measure,
+    ObservedMember,
+    PopulationColumns,
+    StudyColumns,
+    Summary,
+    Table,
+    register,
+)
+
+QUANTITIES = {"q": "Q-Score", "z": "Z-score", "l1": "‖h‖₁"}
+BLOCK = 256
+"""Rows worked on at once: they stay in the processor's cache."""
+
+Scores = NDArray[np.float64]
+
+
+def q_score(features: NDArray[np.floating]) -> tuple[Scores, Scores, Scores]:
+    """Return Q-Score, Z-score and L1 norm, each float64 [N], of features [N, D].
+
+    With h ← h / ‖h‖₂: Z = (max h − mean h) / std h (ddof 0), Q = Z / ‖h‖₁ (Corti et al. 2022, §3.3). Where all
+    features of an example are equal none stands out: Z = Q = 0; where all are 0 there is no direction: ‖h‖₁ = 0, too.
+    Features that are not finite give NaN. Raises ValueError unless features are [N, D] with D ≥ 1.
+    """
+    features = np.asarray(features)
+    if features.ndim != 2 or features.shape[1] == 0:
+        raise ValueError(f"features are [examples, dimensions] with at least one dimension: got {features.shape}")
+    q, z, l1 = (np.empty(len(features)) for _ in range(3))
+    for start in range(0, len(features), BLOCK):
+        rows = slice(start, start + BLOCK)
+        q[rows], z[rows], l1[rows] = _scores(features[rows].astype(np.float64))
+    return q, z, l1
+
+
+def _scores(h: Scores) -> tuple[Scores, Scores, Scores]:
+    """As :func:`q_score`. Z does not depend on the length of h, so only the L1 norm is divided by it."""
+    length = np.sqrt(np.einsum("nd,nd->n", h, h))
+    l1 = np.abs(h).sum(axis=1) / np.where(length == 0, 1, length)
+    highest, mean = h.max(axis=1), h.mean(axis=1)
+    deviation = h - mean[:, None]
+    std = np.sqrt(np.einsum("nd,nd->n", deviation, deviation) / h.shape[1])
+    flat = highest == h.min(axis=1)
+    z = np.where(flat, 0, (highest - mean) / np.where(flat, 1, std))
+    return z / np.where(l1 == 0, 1, l1), z, l1
+
+
+@register("q_score", source="Corti et al. 2022, arXiv 2207.00200, §3.3; after Kalibhat et al. 2022, arXiv 2203.01881")
+class QScore(Measure):
+    """Q-Score, Z-score and L1 norm of the features: averaged over members per example, then over examples."""
+
+    def observe(self, member: ObservedMember) -> dict[str, NDArray[Any]]:
+        """Return the columns q, z and l1, [N]."""
+        return dict(zip(QUANTITIES, q_score(member.features()), strict=True))
+
+    def summarise(self, study: StudyColumns, comparisons: Sequence[Comparison]) -> Summary:
+        """Tabulate mean and standard deviation over examples for every population."""
+        values = {name: _over_examples(population) for name, population in study.populations.items()}
+        return Summary(
+            populations=dict(values),
+            comparisons=[_compared(values, each) for each in comparisons],
+            tables=[_table(each, values) for each in comparisons],
+            clauses=["" for _ in comparisons],
+            readings=[
+                "Q-Score: features divided by their L2 norm, standard deviation over dimensions with ddof 0 (as in the "
+                "paper of Corti et al.); averaged over members per example, then mean and std (ddof 0) over examples"
+            ],
+        )
+
+
+def _over_examples(population: PopulationColumns) -> dict[str, dict[str, float]]:
+    found = {}
+    for key in QUANTITIES:
+        per_example = population[key].mean(axis=0, dtype=np.float64)
+        some = per_example.size > 0
+        found[key] = {
+            "mean": float(per_example.mean()) if some else float("nan"),
+            "std": float(per_example.std()) if some else float("nan"),
+        }
+    return found
+
+
+def _compared(values: dict[str, Any], comparison: Comparison) -> dict[str, Any]:
+    return {
+        "reference": values[comparison.reference],
+        "pruned": values[comparison.pruned],
+        "control": None if comparison.control is None else values[comparison.control],
+    }
+
+
+def _table(comparison: Comparison, values: dict[str, Any]) -> Table:
+    shown = [comparison.reference, comparison.pruned, *([comparison.control] if comparison.control else [])]
+    columns = [Column("Quantity")]
+    for name in shown:
+        columns += [Column(name, ".3f"), Column(f"std, {name}", ".3f")]
+    rows: list[tuple[Any, ...]] = [
+        (text, *(values[name][key][statistic] for name in shown for statistic in ("mean", "std")))
+        for key, text in QUANTITIES.items()
+    ]
+    return Table(
+        title=f"Representations: {comparison.reference} → {comparison.pruned}",
+        columns=tuple(columns),
+        rows=rows,
+        note="Mean and standard deviation over examples of the mean over members.",
+    )

@@ -1,0 +1,123 @@
+"""From a study and its comparisons to one report: a document, tables, sentences. Knows no measure by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from prunekit.errors import PrunekitError
+from prunekit.protocols import Comparison, Measure, PopulationColumns, StudyColumns, Summary, Table
+from prunekit.report.study import LoadedStudy
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """What a comparison comes to."""
+
+    comparison: str
+    """``dense → sparse``."""
+    text: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What every renderer shows."""
+
+    document: dict[str, Any]
+    """JSON: study, data, populations, comparisons, readings, notes. No NaN; what does not exist is None."""
+    tables: tuple[Table, ...]
+    sentences: tuple[Sentence, ...]
+    readings: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def build_report(study: LoadedStudy, comparisons: Sequence[Comparison]) -> Report:
+    """Let every measure of ``study`` summarise it, and put their words and numbers together."""
+    populations: dict[str, dict[str, Any]] = {
+        name: {"members": len(population.seeds), "sparsity": population.sparsity}
+        for name, population in study.columns.populations.items()
+    }
+    compared: list[dict[str, Any]] = [
+        {"reference": each.reference, "pruned": each.pruned, "control": each.control} for each in comparisons
+    ]
+    summaries = {measure.name: _summary(measure, study.columns, comparisons) for measure in study.measures}
+    for measure, summary in summaries.items():
+        for name, value in summary.populations.items():
+            populations[name][measure] = value
+        for entry, value in zip(compared, summary.comparisons, strict=bool(summary.comparisons)):
+            entry[measure] = value
+    sentences = [
+        _sentence(study.columns.populations, comparison, [s.clauses[i] for s in summaries.values() if s.clauses])
+        for i, comparison in enumerate(comparisons)
+    ]
+    for entry, sentence in zip(compared, sentences, strict=True):
+        entry["sentence"] = sentence.text
+    readings = _readings(summaries)
+    document = {
+        "study": study.name,
+        "data": dict(study.data),
+        "populations": populations,
+        "comparisons": compared,
+        "readings": list(readings),
+        "notes": list(study.notes),
+    }
+    return Report(
+        document=as_json(document),
+        tables=tuple(table for summary in summaries.values() for table in summary.tables),
+        sentences=tuple(sentences),
+        readings=readings,
+        notes=tuple(study.notes),
+    )
+
+
+def _summary(measure: Measure, study: StudyColumns, comparisons: Sequence[Comparison]) -> Summary:
+    """Ask a measure, and hold it to one value and one clause per comparison, or none at all."""
+    summary = measure.summarise(study, comparisons)
+    for what, said in (("values", summary.comparisons), ("clauses", summary.clauses)):
+        if said and len(said) != len(comparisons):
+            raise PrunekitError(
+                f"the measure {measure.name!r} gave {len(said)} {what} for {len(comparisons)} comparisons: "
+                "expected one each, or none"
+            )
+    return summary
+
+
+def _readings(summaries: Mapping[str, Summary]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(reading for summary in summaries.values() for reading in summary.readings))
+
+
+def _sentence(populations: Mapping[str, PopulationColumns], comparison: Comparison, clauses: Sequence[str]) -> Sentence:
+    before, after = (populations[name].sparsity for name in (comparison.reference, comparison.pruned))
+    said = [clause for clause in clauses if clause] or ["no measure has a word on it"]
+    start = f"{percent(after)} of the weights pruned"
+    if before > 0:
+        start += f" ({percent(before)} in {comparison.reference})"
+    return Sentence(f"{comparison.reference} → {comparison.pruned}", f"{start}: {'; '.join(said)}.")
+
+
+def percent(share: float) -> str:
+    """Return ``90 %`` for 0.9: up to four digits, none that say nothing."""
+    return f"{100 * share:.4g} %"
+
+
+def as_json(value: Any) -> Any:
+    """Return ``value`` in JSON's own types; a number that is not finite becomes None.
+
+    Raises TypeError where JSON has no such type.
+    """
+    if isinstance(value, Mapping):
+        return {str(key): as_json(each) for key, each in value.items()}
+    if isinstance(value, np.ndarray):
+        return as_json(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [as_json(each) for each in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    if value is None or isinstance(value, (str, int)):
+        return value
+    raise TypeError(f"a report holds text, numbers, lists and mappings: got a {type(value).__name__}")

@@ -1,0 +1,89 @@
+"""A study as a report sees it: arrays in memory, the recipe's comparisons and measures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunekit.errors import InputError, did_you_mean
+from prunekit.protocols import Comparison, Measure, PopulationColumns, StudyColumns
+
+
+@dataclass
+class ArrayPopulation:
+    """Columns of a population in memory; what :class:`prunekit.protocols.PopulationColumns` asks for."""
+
+    name: str
+    seeds: tuple[int, ...]
+    """[M]: the seed of each member, ascending."""
+    sparsity: float
+    columns: Mapping[str, NDArray[Any]]
+    """[M, N] each."""
+
+    def __getitem__(self, column: str) -> NDArray[Any]:
+        """Return a column, [M, N]. Raises InputError where it was not observed."""
+        if column not in self:
+            raise InputError(f"population {self.name!r} has no column {column!r}" + did_you_mean(column, self.columns))
+        return self.columns[column]
+
+    def __contains__(self, column: str) -> bool:
+        return column in self.columns
+
+
+@dataclass
+class ArrayStudy:
+    """A study in memory; what :class:`prunekit.protocols.StudyColumns` asks for."""
+
+    classes: tuple[str, ...]
+    ids: tuple[str, ...]
+    labels: NDArray[np.int64]
+    populations: Mapping[str, PopulationColumns]
+
+
+class Data(TypedDict):
+    """What the examples are."""
+
+    name: str
+    split: str
+    examples: int
+
+
+def unrelated(reference: str, pruned: str) -> Comparison:
+    """Compare two populations of which no more is known: unpaired, without a control."""
+    return Comparison(reference, pruned, control=None, paired=False)
+
+
+@dataclass
+class LoadedStudy:
+    """Everything that a report is built from."""
+
+    name: str
+    data: Data
+    columns: StudyColumns
+    comparisons: Sequence[Comparison]
+    """Those of the recipe: what is shown unless others are asked for."""
+    measures: Sequence[Measure]
+    notes: Sequence[str] = ()
+    """What a reader must know: members missing, devices mixed."""
+    relate: Callable[[str, str], Comparison] = field(default=unrelated)
+    """(reference, pruned), both known → their comparison, with its control and pairing."""
+
+    def compare(self, reference: str, pruned: str) -> Comparison:
+        """Return the comparison of two populations, the recipe's own where it has it.
+
+        Raises InputError on names that the study does not have, with the nearest one, and on twice the same.
+        """
+        for name in (reference, pruned):
+            if name not in self.columns.populations:
+                known = did_you_mean(name, self.columns.populations)
+                raise InputError(f"study {self.name!r} has no population {name!r}{known}")
+        if reference == pruned:
+            raise InputError(f"population {reference!r} is compared with itself: name two different ones")
+        for comparison in self.comparisons:
+            if (comparison.reference, comparison.pruned) == (reference, pruned):
+                return comparison
+        return self.relate(reference, pruned)
