@@ -1,0 +1,151 @@
+"""Images on the device: splits decided by ids, statistics of the training images, augmented and plain batches."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from prunekit.protocols import Augmentation, Batch, ImageData, ImageShape, Split
+
+Part = Literal["train", "validation", "test"]
+
+EVALUATION_BATCH = 512
+"""Images per batch where nothing is trained. Fixed: bits may depend on it."""
+
+
+def stratified_split(labels: NDArray[np.int64], ids: Sequence[str], sizes: Sequence[int]) -> list[NDArray[np.int64]]:
+    """Split examples into parts of exactly ``sizes``, each with the classes in proportion.
+
+    The ids alone decide: within each class examples are ranked by the SHA-256 of their id, and the parts take theirs
+    one after the other. A part's share of a class is rounded by largest remainder (ties: the smaller class).
+    Returns for each part the indices of its examples, in the order of their ids.
+    Raises ValueError where ``sizes`` do not add up to the number of examples, or an id occurs twice.
+    """
+    if len(set(ids)) != len(ids):
+        raise ValueError("an id occurs twice: ids must name one example each")
+    if min(sizes) < 0 or sum(sizes) != len(ids):
+        raise ValueError(f"parts of {' + '.join(map(str, sizes))} examples are not the {len(ids)} there are")
+    digests = [hashlib.sha256(name.encode()).digest() for name in ids]
+    queues = [sorted(np.flatnonzero(labels == label).tolist(), key=lambda i: digests[i]) for label in np.unique(labels)]
+    parts = []
+    for size in sizes:
+        taken = _proportional(size, [len(queue) for queue in queues])
+        chosen = [i for queue, n in zip(queues, taken, strict=True) for i in queue[:n]]
+        queues = [queue[n:] for queue, n in zip(queues, taken, strict=True)]
+        parts.append(np.array(sorted(chosen, key=lambda i: ids[i]), dtype=np.int64))
+    return parts
+
+
+def _proportional(size: int, available: list[int]) -> list[int]:
+    """Share out ``size`` in proportion to ``available``, in whole numbers by largest remainder."""
+    total = max(sum(available), 1)
+    shares = [size * n // total for n in available]
+    by_remainder = sorted(range(len(available)), key=lambda i: -(size * available[i] % total))
+    for i in by_remainder[: size - sum(shares)]:
+        shares[i] += 1
+    return shares
+
+
+class DeviceSplit:
+    """One part of a data set on a device."""
+
+    def __init__(self, split: Split, device: str) -> None:
+        self.images = torch.from_numpy(np.ascontiguousarray(split.images)).to(device)
+        """uint8 [N, C, H, W]."""
+        self.labels = torch.from_numpy(np.ascontiguousarray(split.labels)).to(device)
+        """int64 [N]."""
+        self.ids = split.ids
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class DeviceData:
+    """A data set on a device, each part as one uint8 tensor, and batches of it.
+
+    Images are scaled to [0, 1], augmented, and normalised with the training images' mean and standard deviation per
+    channel, all on the device. Batches come in channels_last, which convolutions prefer.
+    """
+
+    def __init__(self, data: ImageData, device: str = "cpu") -> None:
+        self.source = data
+        self.device = device
+        self._parts = {
+            "train": DeviceSplit(data.train, device),
+            "validation": DeviceSplit(data.validation, device),
+            "test": DeviceSplit(data.test, device),
+        }
+        mean, std = channel_statistics(data.train.images)
+        self.mean = mean.to(device).view(-1, 1, 1)
+        self.std = std.to(device).view(-1, 1, 1)
+
+    def part(self, name: Part) -> DeviceSplit:
+        """Return the train, validation or test part."""
+        return self._parts[name]
+
+    @property
+    def shape(self) -> ImageShape:
+        """Shape of one image."""
+        return ImageShape(*self.part("train").images.shape[1:])
+
+    def iterations_per_epoch(self, batch_size: int) -> int:
+        """Return the steps of an epoch over the training images; the last one may be smaller."""
+        return -(-len(self.part("train")) // batch_size)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Shift and scale float [B, C, H, W] in [0, 1] to the training images' zero mean and unit variance."""
+        return ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+
+    def epoch(
+        self,
+        batch_size: int,
+        augment: Augmentation,
+        views: int,
+        order: torch.Generator,
+        randomness: torch.Generator,
+    ) -> Iterator[Batch]:
+        """Yield the batches of one training epoch: every image once, ``views`` augmented copies of each.
+
+        ``order``, on the CPU, draws the order of the images; ``randomness``, on the device, the augmentation.
+        """
+        train = self.part("train")
+        for chosen in self.shuffled(batch_size, order):
+            images = _unit(train.images[chosen]).repeat(views, 1, 1, 1)
+            images = self.normalise(augment(images, randomness))
+            yield Batch(images.view(views, len(chosen), *images.shape[1:]), train.labels[chosen])
+
+    def shuffled(self, batch_size: int, order: torch.Generator) -> Iterator[Tensor]:
+        """Yield the indices of the training images of each batch of an epoch, int64 on the device."""
+        yield from torch.split(torch.randperm(len(self.part("train")), generator=order).to(self.device), batch_size)
+
+    def batches(self, part: Part, batch_size: int = EVALUATION_BATCH) -> Iterator[Batch]:
+        """Yield one un-augmented view of the images of ``part``, in their order."""
+        split = self.part(part)
+        for images, labels in zip(
+            torch.split(split.images, batch_size), torch.split(split.labels, batch_size), strict=True
+        ):
+            yield Batch(self.normalise(_unit(images)).unsqueeze(0), labels)
+
+
+def channel_statistics(images: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation (ddof 0) per channel of [N, C, H, W] scaled to [0, 1], each float32 [C].
+
+    They come from exact counts of the 256 values; the deviation of a constant channel is given as 1.
+    """
+    values = np.arange(256) / 255
+    counts = np.stack([np.bincount(channel.ravel(), minlength=256) for channel in np.moveaxis(images, 1, 0)])
+    share = counts / counts.sum(axis=1, keepdims=True)
+    mean = share @ values
+    std = np.sqrt((share * (values - mean[:, None]) ** 2).sum(axis=1))
+    return torch.from_numpy(mean).float(), torch.from_numpy(np.where(std > 0, std, 1.0)).float()
+
+
+def _unit(images: Tensor) -> Tensor:
+    """uint8 → float in [0, 1]."""
+    return images.float().div_(255)

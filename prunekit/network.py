@@ -1,0 +1,146 @@
+"""A network of encoder, head and, while a contrastive stage lasts, projector; and what it says about a data set."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from prunekit import seeds
+from prunekit.data import DeviceData, Part
+from prunekit.errors import InputError
+from prunekit.protocols import Backbone, DataSummary, ImageShape
+
+
+class Network(nn.Module):
+    """An encoder, images to features [B, D], and a linear head, features to logits [B, classes]."""
+
+    def __init__(self, encoder: nn.Module, head: nn.Linear) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+        self.projector: nn.Sequential | None = None
+
+    def features(self, images: Tensor) -> Tensor:
+        """Float [B, C, H, W] → [B, D]."""
+        features: Tensor = self.encoder(images)
+        return features
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Float [B, C, H, W] → [B, classes]."""
+        logits: Tensor = self.head(self.features(images))
+        return logits
+
+    forward = logits
+
+    def projections(self, images: Tensor) -> Tensor:
+        """Float [B, C, H, W] → float32 [B, P], each row of length 1."""
+        if self.projector is None:
+            raise RuntimeError("the network has no projector: call add_projector first")
+        return F.normalize(self.projector(self.features(images)).float(), dim=1)
+
+    def add_projector(self, dimension: int) -> None:
+        """Add D → D → ReLU → ``dimension``; random numbers come from torch's global generator."""
+        hidden = self.head.in_features
+        layers = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, dimension))
+        self.projector = layers.to(self.head.weight.device)
+
+    def drop_projector(self) -> None:
+        """Remove the projector, where there is one."""
+        self.projector = None
+
+    @property
+    def parts(self) -> dict[str, nn.Module]:
+        """The parts that it has now, by name: encoder, head and perhaps projector."""
+        return dict(self.named_children())
+
+
+def build_network(backbone: Backbone, summary: DataSummary, seed: int) -> Network:
+    """Return a freshly initialised network for the images and classes of a data set, on the CPU, in training mode.
+
+    ``seed`` is the member's. Raises InputError where the backbone cannot take such images or returns no [B, D].
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seeds.derive(seed, 0, 0, "initialise"))
+        try:
+            encoder = backbone.build(summary.shape)
+            features = _features_of_zeros(encoder, summary.shape)
+        except InputError:
+            raise
+        except Exception as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise InputError(
+                f"backbone {_name(backbone)}: cannot take {_size(summary.shape)} images: {reason}"
+            ) from error
+        if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != 2:
+            found = list(features.shape) if isinstance(features, Tensor) else type(features).__name__
+            raise InputError(f"backbone {_name(backbone)}: expected features [B, D] of 2 images, got {found}")
+        return Network(encoder, nn.Linear(features.shape[1], len(summary.classes))).train()
+
+
+def _features_of_zeros(encoder: nn.Module, shape: ImageShape) -> object:
+    with torch.no_grad():
+        return encoder.eval()(torch.zeros(2, shape.channels, shape.height, shape.width))
+
+
+def _name(backbone: Backbone) -> str:
+    return repr(backbone.name.format(**dict(backbone)))
+
+
+def _size(shape: ImageShape) -> str:
+    return f"{shape.channels}×{shape.height}×{shape.width}"
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Return the number of parameters, tied ones once."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+class ObservedNetwork:
+    """A trained network on one part of a data set, as measures see it: in eval mode, computed once, in float32."""
+
+    def __init__(self, network: Network, data: DeviceData, part: Part = "test") -> None:
+        self._network = network.to(data.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self._data = data
+        self._part: Part = part
+
+    def features(self) -> NDArray[np.float32]:
+        """[N, D]: the input of the head."""
+        return self._features.cpu().numpy()
+
+    def logits(self) -> NDArray[np.float32]:
+        """[N, classes]."""
+        return self._logits
+
+    @cached_property
+    def _features(self) -> Tensor:
+        with torch.no_grad():
+            return torch.cat([self._network.features(b.images[0]).float() for b in self._data.batches(self._part)])
+
+    @cached_property
+    def _logits(self) -> NDArray[np.float32]:
+        with torch.no_grad():
+            logits: Tensor = self._network.head(self._features)
+        return logits.cpu().numpy()
+
+
+def base_columns(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, NDArray[np.generic]]:
+    """Return what is kept of every member: prediction (int64), confidence and loss (float32), each [N].
+
+    ``logits`` is [N, classes], ``labels`` [N]. The prediction is the smallest class of the largest logit, the
+    confidence its softmax probability in (0, 1], the loss the cross-entropy of the label in nats.
+    """
+    wide = logits.astype(np.float64)
+    prediction = wide.argmax(axis=1)
+    shifted = wide - wide.max(axis=1, keepdims=True)
+    log_total = np.log(np.exp(shifted).sum(axis=1))
+    rows = np.arange(len(wide))
+    return {
+        "prediction": prediction.astype(np.int64),
+        "confidence": np.exp(-log_total).astype(np.float32),
+        "loss": (log_total - shifted[rows, labels]).astype(np.float32),
+    }

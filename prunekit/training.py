@@ -1,0 +1,448 @@
+"""One stage of one member: a pure function of the network it starts from, its options, its seed and the data."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from prunekit import masks as masking
+from prunekit import seeds
+from prunekit.data import DeviceData, Part
+from prunekit.errors import InputError, PrunekitError
+from prunekit.network import Network
+from prunekit.protocols import Batch, Target
+from prunekit.pruner import Pruner
+from prunekit.stages import Prune, PruneStage, TrainStage
+from prunekit.times import Progress
+from prunekit.updates import Update
+
+PROGRESS_INTERVAL = 0.5
+"""Seconds between two reports of progress, at least."""
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """Which stage of which member this is, and where it runs."""
+
+    member_seed: int
+    ordinal: int
+    """Of the stage in the member's lineage, counted from 1."""
+    device: str = "cpu"
+
+
+@dataclass
+class Checkpoint:
+    """A training stage after a finished epoch: enough to go on with the same bits."""
+
+    tensors: dict[str, Tensor]
+    """On the CPU: ``weights/<parameter or buffer>``, ``mask/<parameter>`` (bool), ``optimizer/<parameter>/<state>``."""
+    meta: dict[str, Any]
+    """JSON: epoch, iteration, history, updates, and the optimiser's state that is no tensor."""
+
+    def under(self, prefix: str) -> dict[str, Tensor]:
+        """Return the tensors whose names start with ``prefix/``, without it."""
+        return {k.removeprefix(f"{prefix}/"): v for k, v in self.tensors.items() if k.startswith(f"{prefix}/")}
+
+
+@dataclass
+class StageResult:
+    """What a stage leaves beside the network that it changed in place."""
+
+    masks: dict[str, Tensor]
+    """bool by parameter name, on the network's device: True where the weight is kept."""
+    history: list[dict[str, Any]] = field(default_factory=list)
+    """One row per epoch: epoch, iteration, loss, accuracy (validation; None where there is none), sparsity, lr."""
+    updates: list[Update] = field(default_factory=list)
+    """Pruning updates in their order."""
+
+
+def configure_threads(count: int) -> None:
+    """Make torch compute on ``count`` threads; the same count is part of getting the same bits."""
+    torch.set_num_threads(count)
+
+
+def train(
+    network: Network,
+    stage: TrainStage,
+    data: DeviceData,
+    context: StageContext,
+    *,
+    masks: dict[str, Tensor],
+    resume: Checkpoint | None = None,
+    on_epoch: Callable[[Checkpoint, dict[str, Any]], None] = lambda checkpoint, row: None,
+    on_progress: Callable[[dict[str, Any]], None] = lambda progress: None,
+) -> StageResult:
+    """Train ``network`` in place and return masks, history and pruning updates.
+
+    Only the parts that the objective trains (the head alone with ``only: head``) change; weights masked by ``masks``
+    stay exactly zero. ``on_epoch`` gets a checkpoint and the row of the history after every epoch; ``resume`` goes on
+    from such a checkpoint, ``network`` then being the one that the stage began with. ``on_progress`` is called at most
+    every half second. Raises PrunekitError where the loss is not finite, InputError where the stage makes no sense.
+    """
+    parts = parts_trained(stage)
+    with _prepared(network, parts, stage, context):
+        run = _Training(network, parts, stage, data, context, masks, resume, on_progress)
+        while run.epoch < stage.epochs:
+            row = run.train_epoch()
+            on_epoch(run.checkpoint(), row)
+    return StageResult(run.masks, run.history, run.updates)
+
+
+def prune(
+    network: Network, stage: PruneStage, data: DeviceData, context: StageContext, *, masks: dict[str, Tensor]
+) -> StageResult:
+    """Prune encoder and head of ``network`` in place, in the schedule's rounds, without training.
+
+    Criteria that look at data get the cross-entropy of un-augmented training batches.
+    """
+    network.to(context.device).eval()
+    rounds = stage.schedule.rounds
+    pruner = Pruner(
+        network,
+        stage.schedule,
+        criterion=stage.criterion,
+        within=stage.within,
+        targets=stage.targets,
+        parts=("encoder", "head"),
+        iterations_per_epoch=1,
+        iterations=rounds,
+        seed=_criterion_seed(context),
+        masks=masks,
+        data=partial(data.batches, "train"),
+        loss=_cross_entropy,
+    )
+    for _ in range(rounds - 1):
+        pruner.step()
+    return StageResult({**masks, **pruner.masks}, updates=pruner.updates)
+
+
+def parts_trained(stage: TrainStage) -> tuple[str, ...]:
+    """Return the parts of the network that ``stage`` trains; raise InputError where ``only`` leaves none."""
+    if stage.only is None:
+        return stage.objective.trains
+    if stage.only not in stage.objective.trains:
+        raise InputError(f"only: {stage.only}: the objective {stage.objective.name!r} does not train the {stage.only}")
+    return (stage.only,)
+
+
+@contextmanager
+def _prepared(network: Network, parts: tuple[str, ...], stage: TrainStage, context: StageContext) -> Iterator[None]:
+    """Lend ``network`` a projector and the memory format that convolutions prefer; freeze all but ``parts``."""
+    if stage.objective.projector is not None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seeds.derive(context.member_seed, context.ordinal, 0, "initialise"))
+            network.add_projector(stage.objective.projector)
+    network.to(context.device).to(memory_format=torch.channels_last)
+    for name, part in network.parts.items():
+        part.requires_grad_(name in parts)
+    try:
+        with torch.backends.cudnn.flags(deterministic=True):
+            yield
+    finally:
+        network.drop_projector()
+        network.zero_grad(set_to_none=True)
+        network.requires_grad_(True).eval().to(memory_format=torch.contiguous_format)
+
+
+class _Images:
+    """Where batches come from: the augmented images of an epoch, and plain ones."""
+
+    def __init__(self, data: DeviceData, stage: TrainStage) -> None:
+        self.data, self.stage = data, stage
+
+    def epoch(self, order: torch.Generator, randomness: torch.Generator) -> Iterator[Batch]:
+        stage = self.stage
+        return self.data.epoch(stage.batch_size, stage.augment, stage.objective.views, order, randomness)
+
+    def plain(self, part: Part) -> Iterator[Batch]:
+        return self.data.batches(part)
+
+
+class _FrozenFeatures(_Images):
+    """The same as features [V, B, D] of a frozen encoder, computed once wherever the images do not change."""
+
+    def __init__(self, data: DeviceData, stage: TrainStage, encoder: nn.Module) -> None:
+        super().__init__(data, stage)
+        self._encoder = encoder
+        self._known: dict[Part, list[Batch]] = {}
+
+    def epoch(self, order: torch.Generator, randomness: torch.Generator) -> Iterator[Batch]:
+        if self.stage.augment.random:
+            yield from map(self._encode, super().epoch(order, randomness))
+            return
+        features = torch.cat([batch.images for batch in self.plain("train")], dim=1)
+        labels = self.data.part("train").labels
+        for chosen in self.data.shuffled(self.stage.batch_size, order):
+            yield Batch(features[:, chosen].expand(self.stage.objective.views, -1, -1), labels[chosen])
+
+    def plain(self, part: Part) -> Iterator[Batch]:
+        if part not in self._known:
+            self._known[part] = [self._encode(batch) for batch in super().plain(part)]
+        return iter(self._known[part])
+
+    @torch.no_grad()
+    def _encode(self, batch: Batch) -> Batch:
+        with _precision(self.stage, batch.images.device):
+            features = self._encoder.eval()(batch.images.flatten(0, 1))
+        return Batch(features.float().view(*batch.images.shape[:2], -1), batch.labels)
+
+
+class _Training:
+    """A training stage under way."""
+
+    def __init__(
+        self,
+        network: Network,
+        parts: tuple[str, ...],
+        stage: TrainStage,
+        data: DeviceData,
+        context: StageContext,
+        masks: dict[str, Tensor],
+        resume: Checkpoint | None,
+        on_progress: Callable[[dict[str, Any]], None],
+    ) -> None:
+        self.network, self.parts, self.stage, self.data, self.context = network, parts, stage, data, context
+        self.epoch = self.iteration = 0
+        self.history: list[dict[str, Any]] = []
+        self._updates: list[Update] = []
+        self._per_epoch = data.iterations_per_epoch(stage.batch_size)
+        self._progress = _ProgressReports(on_progress, stage, self._per_epoch)
+        self._images, self._learner = _Images(data, stage), network
+        if parts == ("head",):
+            self._images = _FrozenFeatures(data, stage, network.encoder)
+            self._learner = Network(nn.Identity(), network.head)
+        self._parameters = {name: p for name, p in network.named_parameters() if p.requires_grad}
+        self._optimizer = stage.optimizer.build(list(self._parameters.values()))
+        if resume is not None:
+            masks = self._restore(resume)
+        self._pruner = self._build_pruner(stage.prune, masks) if stage.prune is not None else None
+        pruned = self._pruner.masks if self._pruner else {}
+        self._kept = _targets(network, {name: mask for name, mask in masks.items() if name not in pruned})
+        masking.apply(self._kept)
+
+    # ------------------------------------------------------------------------------------------------- the training
+
+    def train_epoch(self) -> dict[str, Any]:
+        """Train one epoch; return its row of the history."""
+        self.epoch += 1
+        for name, part in self.network.parts.items():
+            part.train(name in self.parts)
+        losses: list[Tensor] = []
+        sizes: list[int] = []
+        sparsity = self._sparsity()
+        with self._seeded():
+            for batch in self._images.epoch(self._generator("order"), self._generator("augment", self.context.device)):
+                losses.append(self._step(batch))
+                sizes.append(len(batch.labels))
+                self._progress.step(self.epoch, self.iteration, sizes[-1], losses[-1], sparsity)
+        mean = self._mean_loss(losses, sizes)
+        row = {
+            "epoch": self.epoch,
+            "iteration": self.iteration,
+            "loss": mean,
+            "accuracy": self._validation_accuracy(),
+            "sparsity": self._sparsity(),
+            "lr": self._optimizer.param_groups[0]["lr"],
+        }
+        self.history.append(row)
+        return row
+
+    def _step(self, batch: Batch) -> Tensor:
+        """Do one optimiser step; return the loss, which stays on the device."""
+        now = Progress(self.iteration, self._per_epoch * self.stage.epochs, self._per_epoch)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.stage.optimizer.lr * self.stage.lr_schedule.factor(now)
+        self._optimizer.zero_grad(set_to_none=True)
+        with _precision(self.stage, batch.images.device):
+            loss = self.stage.objective.loss(self._learner, batch)
+        torch.autograd.backward(loss)
+        self._optimizer.step()
+        self.iteration += 1
+        masking.apply(self._kept)
+        if self._pruner is not None:
+            self._pruner.step()
+        return loss.detach()
+
+    def _mean_loss(self, losses: list[Tensor], sizes: list[int]) -> float:
+        """Return the mean over the images of an epoch. Reading losses waits for the device: once an epoch."""
+        values = torch.stack(losses).double().cpu()
+        wrong = (~values.isfinite()).nonzero().flatten()
+        if len(wrong):
+            first = self.iteration - len(losses) + int(wrong[0]) + 1
+            raise PrunekitError(
+                f"stage {self.context.ordinal}: the loss is {float(values[wrong[0]])} in epoch {self.epoch}, "
+                f"iteration {first}: a smaller learning rate may help"
+            )
+        weights = torch.tensor(sizes, dtype=torch.float64)
+        return float((values * weights).sum() / weights.sum())
+
+    @torch.no_grad()
+    def _validation_accuracy(self) -> float | None:
+        """Return the share of validation images classified as labelled; None where there is no head or no such part."""
+        total = len(self.data.part("validation"))
+        if "head" not in self.parts or total == 0:
+            return None
+        self.network.eval()
+        right = 0
+        for batch in self._images.plain("validation"):
+            with _precision(self.stage, batch.images.device):
+                logits = self._learner.logits(batch.images[0])
+            right += int((logits.argmax(dim=1) == batch.labels).sum())
+        return right / total
+
+    @contextmanager
+    def _seeded(self) -> Iterator[None]:
+        """Seed torch's global generators, which dropout and the like draw from, for one epoch."""
+        device = torch.device(self.context.device)
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(seeds.derive(self.context.member_seed, self.context.ordinal, self.epoch, "network"))
+            yield
+
+    def _generator(self, stream: seeds.Stream, device: str = "cpu") -> torch.Generator:
+        return seeds.generator(self.context.member_seed, self.context.ordinal, self.epoch, stream, device)
+
+    # -------------------------------------------------------------------------------------------------- the pruning
+
+    def _build_pruner(self, options: Prune, masks: dict[str, Tensor]) -> Pruner:
+        objective = self.stage.objective
+
+        def loss(model: nn.Module, batch: Batch) -> Tensor:
+            assert isinstance(model, Network)
+            views = batch.images.expand(objective.views, *batch.images.shape[1:])
+            return objective.loss(model, Batch(views, batch.labels))
+
+        return Pruner(
+            self.network,
+            options.schedule,
+            criterion=options.criterion,
+            within=options.within,
+            targets=options.targets,
+            parts=self.parts,
+            iterations_per_epoch=self._per_epoch,
+            iterations=self._per_epoch * self.stage.epochs,
+            seed=_criterion_seed(self.context),
+            masks=masks,
+            iteration=self.iteration,
+            data=partial(self.data.batches, "train", self.stage.batch_size),
+            loss=loss,
+        )
+
+    def _sparsity(self) -> float:
+        """Return the share of zeros among the weights that this stage prunes, else among those pruned before."""
+        if self._pruner is not None:
+            return self._pruner.sparsity
+        return masking.sparsity(self._kept) if self._kept else 0.0
+
+    @property
+    def masks(self) -> dict[str, Tensor]:
+        """All masks as they are now."""
+        return {target.name: target.mask for target in self._kept} | (self._pruner.masks if self._pruner else {})
+
+    @property
+    def updates(self) -> list[Update]:
+        """All pruning updates made so far."""
+        return self._updates + (self._pruner.updates if self._pruner else [])
+
+    # ----------------------------------------------------------------------------------------------- the checkpoint
+
+    def checkpoint(self) -> Checkpoint:
+        """Return copies of all that the rest of the stage depends on."""
+        tensors = {f"weights/{name}": _copy(tensor) for name, tensor in self.network.state_dict().items()}
+        tensors |= {f"mask/{name}": _copy(mask) for name, mask in self.masks.items()}
+        scalars: dict[str, Any] = {}
+        for name, parameter in self._parameters.items():
+            for key, value in self._optimizer.state.get(parameter, {}).items():
+                if isinstance(value, Tensor):
+                    tensors[f"optimizer/{name}/{key}"] = _copy(value)
+                else:
+                    scalars[f"{name}/{key}"] = value
+        meta = {
+            "epoch": self.epoch,
+            "iteration": self.iteration,
+            "history": list(self.history),
+            "updates": [asdict(update) for update in self.updates],
+            "optimizer": scalars,
+        }
+        return Checkpoint(tensors, meta)
+
+    def _restore(self, checkpoint: Checkpoint) -> dict[str, Tensor]:
+        """Take everything back but the masks, which are returned."""
+        meta = checkpoint.meta
+        self.epoch, self.iteration, self.history = meta["epoch"], meta["iteration"], list(meta["history"])
+        self._updates = [Update(**update) for update in meta["updates"]]
+        self.network.load_state_dict(checkpoint.under("weights"))
+        numbers = {name: i for i, name in enumerate(self._parameters)}
+        state: dict[int, dict[str, Any]] = {}
+        for path, value in (checkpoint.under("optimizer") | meta["optimizer"]).items():
+            name, _, key = path.rpartition("/")
+            parameter = self._parameters[name]
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                # In the parameter's memory format, so that elementwise kernels do the same operations.
+                value = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
+            state.setdefault(numbers[name], {})[key] = value
+        groups = self._optimizer.state_dict()["param_groups"]
+        self._optimizer.load_state_dict({"state": state, "param_groups": groups})
+        return checkpoint.under("mask")
+
+
+class _ProgressReports:
+    """Tells how far a stage is, not too often."""
+
+    def __init__(self, tell: Callable[[dict[str, Any]], None], stage: TrainStage, per_epoch: int) -> None:
+        self._tell, self._epochs, self._iterations = tell, stage.epochs, stage.epochs * per_epoch
+        self._begun = self._told = time.monotonic()
+        self._images = 0
+
+    def step(self, epoch: int, iteration: int, images: int, loss: Tensor, sparsity: float) -> None:
+        """Count a step; the loss is told only where reading it costs nothing: on a CPU."""
+        self._images += images
+        now = time.monotonic()
+        if now - self._told < PROGRESS_INTERVAL:
+            return
+        self._told = now
+        self._tell(
+            {
+                "iteration": iteration,
+                "iterations": self._iterations,
+                "epoch": epoch,
+                "epochs": self._epochs,
+                "loss": float(loss) if loss.device.type == "cpu" else None,
+                "sparsity": sparsity,
+                "images_per_second": self._images / (now - self._begun),
+            }
+        )
+
+
+def _precision(stage: TrainStage, device: torch.device) -> torch.autocast:
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=stage.precision == "bf16")
+
+
+def _targets(network: Network, masks: dict[str, Tensor]) -> list[Target]:
+    """Return the parameters that ``masks`` are about, with masks on their device and in their memory format."""
+    targets = []
+    for name, mask in masks.items():
+        module = network.get_submodule(name.rpartition(".")[0])
+        parameter = network.get_parameter(name)
+        own = torch.empty_like(parameter, dtype=torch.bool, requires_grad=False).copy_(mask)
+        targets.append(Target(name, module, parameter, own))
+    return targets
+
+
+def _criterion_seed(context: StageContext) -> int:
+    return seeds.derive(context.member_seed, context.ordinal, 0, "criterion")
+
+
+def _cross_entropy(model: nn.Module, batch: Batch) -> Tensor:
+    return F.cross_entropy(model(batch.images[0]), batch.labels)
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
