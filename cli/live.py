@@ -1,0 +1,158 @@
+"""What ``prunekit run`` shows while it works: a live table on a terminal, plain lines elsewhere. All on stderr."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from prunekit.runner import Event, Task
+
+
+@dataclass
+class _Running:
+    started: float
+    data: dict[str, Any] = field(default_factory=dict)
+    waiting: bool = False
+
+    @property
+    def share(self) -> float:
+        """Share of the task that is done."""
+        return self.data.get("iteration", 0) / max(1, self.data.get("iterations", 1))
+
+
+class Display:
+    """A listener of the runner."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True, highlight=False)
+        self.live: Live | None = None
+        self.tasks: list[Task] = []
+        self.members: list[Any] = []
+        self.running: dict[Task, _Running] = {}
+        self.finished: dict[Task, float] = {}
+        self.begun = time.monotonic()
+
+    def __enter__(self) -> Display:
+        if self.console.is_terminal:
+            self.live = Live(console=self.console, get_renderable=self._render, refresh_per_second=4, transient=True)
+            self.live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.live is not None:
+            self.live.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Take in one event."""
+        task = event.task
+        if event.kind == "planned":
+            self.tasks, self.members = event.data["tasks"], event.data["members"]
+            self.begun = time.monotonic()
+            left = len({(each.population, each.seed) for each in self.tasks})
+            self._say(f"{len(self.members)} members, {len(self.members) - left} of them in the store already")
+        elif event.kind == "notice":
+            self._say(f"notice: {event.data['text']}")
+        elif task is None:
+            return
+        elif event.kind == "started":
+            self.running[task] = _Running(time.monotonic())
+        elif event.kind == "waiting":
+            self.running[task].waiting = True
+            self._say(f"{task.label}: another run is at it; waiting")
+        elif event.kind in ("progress", "epoch"):
+            self.running[task].data.update(event.data)
+            self.running[task].waiting = False
+        elif event.kind == "done":
+            self._done(task)
+        elif event.kind == "failed":
+            self.running.pop(task, None)
+            self._say(f"failed: {task.label}: {event.data['error']}")
+
+    def _done(self, task: Task) -> None:
+        running = self.running.pop(task)
+        self.finished[task] = time.monotonic() - running.started
+        details = [f"{self.finished[task]:.1f} s", *_details(running.data)]
+        if self.live is None:
+            self._say(f"[{self._members_done()}/{len(self.members)} members] {task.label}: {', '.join(details)}{self._left()}")
+
+    def _say(self, text: str) -> None:
+        self.console.print(Text(text), soft_wrap=True)
+
+    def _members_done(self) -> int:
+        open_tasks = {(task.population, task.seed) for task in self.tasks if task not in self.finished}
+        return len(self.members) - len(open_tasks)
+
+    def _left(self) -> str:
+        seconds = self.seconds_left()
+        return "" if seconds is None or seconds < 1 else f", about {_duration(seconds)} left"
+
+    def seconds_left(self) -> float | None:
+        """Return the time left at the pace of this run: stages of a name take what their like took per image."""
+        now = time.monotonic()
+        paces: dict[str, list[float]] = {}
+        for task, seconds in self.finished.items():
+            paces.setdefault(task.stage, []).append(seconds / max(1.0, task.cost))
+        for task, running in self.running.items():
+            if running.share > 0.05:
+                pace = (now - running.started) / max(1.0, task.cost * running.share)
+                paces.setdefault(task.stage, []).append(pace)
+        if not paces:
+            return None
+        pace_of = {stage: sum(each) / len(each) for stage, each in paces.items()}
+        usual = max(pace_of.values())
+        left = sum(
+            task.cost * pace_of.get(task.stage, usual) * (1 - (self.running[task].share if task in self.running else 0))
+            for task in self.tasks
+            if task not in self.finished
+        )
+        return left / max(1, len(self.running))
+
+    def _render(self) -> Group:
+        table = Table(box=None, pad_edge=False)
+        for column in ("member", "stage"):
+            table.add_column(column)
+        for column in ("epoch", "loss", "accuracy", "sparsity", "images/s"):
+            table.add_column(column, justify="right")
+        for task, running in self.running.items():
+            data = running.data
+            epoch = "waiting" if running.waiting else _number(data.get("epoch"), ".0f") + f"/{data.get('epochs', '–')}"
+            rate = _number(data.get("images_per_second"), ",.0f")
+            cells = [epoch, _number(data.get("loss"), ".3f"), _percent(data.get("accuracy")), _percent(data.get("sparsity"))]
+            table.add_row(f"{task.population} {task.seed}", task.stage, *cells, rate)
+        done, total = self._members_done(), len(self.members)
+        head = f"{done} of {total} members done, {_duration(time.monotonic() - self.begun)} so far{self._left()}"
+        return Group(Text(head, style="bold"), table)
+
+
+def _details(data: dict[str, Any]) -> list[str]:
+    """Return what is known of a finished stage."""
+    shown = []
+    if data.get("loss") is not None:
+        shown.append(f"loss {data['loss']:.3f}")
+    if data.get("accuracy") is not None:
+        shown.append(f"accuracy {_percent(data['accuracy'])}")
+    if data.get("sparsity"):
+        shown.append(f"sparsity {_percent(data['sparsity'])}")
+    if data.get("images_per_second"):
+        shown.append(f"{data['images_per_second']:,.0f} images/s")
+    return shown
+
+
+def _number(value: float | None, layout: str) -> str:
+    return "–" if value is None else format(value, layout)
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

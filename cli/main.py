@@ -1,0 +1,71 @@
+"""``prunekit``: the group of commands, and how every error leaves it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import NoReturn
+
+import click
+
+from prunekit import __version__
+from prunekit.errors import PrunekitError
+
+from .plugins import plugins
+from .recipes import recipes
+from .report import report
+from .run import run
+
+INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="prunekit")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:
+    """What does pruning make a model forget?
+
+    Train populations of networks, prune them, and see which examples, classes and representations paid for it.
+
+    \b
+    Example:
+      prunekit run recipes/scl_onshot_90.yaml
+      prunekit report --compare dense,sparse
+    """
+    click.get_current_context().obj = {"debug": debug}
+
+
+for command in (run, report, plugins, recipes):
+    cli.add_command(command)
+
+
+def main() -> NoReturn:
+    """Run the command line: one line on stderr and exit code 2 for bad input, 1 for failed work, 130 for Ctrl-C."""
+    debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        cli.main(["--debug", *arguments] if debug else arguments, prog_name="prunekit", standalone_mode=False)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(INTERRUPTED)
+    except click.ClickException as error:
+        _fail(error.format_message(), error.exit_code, debug)
+    except PrunekitError as error:
+        _fail(str(error), error.exit_code, debug)
+    except KeyboardInterrupt:
+        _fail("stopped; the same command goes on from here", INTERRUPTED, debug)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever read our output has had enough
+        sys.exit(0)
+    except OSError as error:
+        _fail(f"{error.filename or 'the system'}: {error.strerror or error}", 1, debug)
+    sys.exit(0)
+
+
+def _fail(message: str, code: int, debug: bool) -> NoReturn:
+    if debug:
+        traceback.print_exc()
+    print(f"prunekit: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)

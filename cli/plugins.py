@@ -1,0 +1,72 @@
+"""``prunekit plugins``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def plugins(context: click.Context) -> None:
+    """List the plugins, or show the options of one.
+
+    \b
+    Examples:
+      prunekit plugins list
+      prunekit plugins show gmp
+    """
+    if context.invoked_subcommand is None:
+        context.invoke(list_)
+
+
+_FILES = click.option(
+    "--file", "files", multiple=True, type=click.Path(path_type=Path), help="A plugin file to look into as well; repeatable."
+)
+
+
+@plugins.command("list")
+@_FILES
+def list_(files: tuple[Path, ...] = ()) -> None:
+    """List all plugins by kind."""
+    from prunekit.registry import KINDS, registry
+
+    known = registry.with_files(files)
+    for kind in sorted(KINDS):
+        click.echo(click.style(kind, bold=True))
+        for entry in known.entries(kind):
+            click.echo(f"  {entry.name:24} {_summary(entry.plugin)}")
+
+
+@plugins.command()
+@click.argument("name")
+@_FILES
+def show(name: str, files: tuple[Path, ...]) -> None:
+    """Show the options of a plugin: type, default, meaning, source. NAME may stand in several kinds."""
+    from prunekit.errors import InputError, did_you_mean
+    from prunekit.registry import KINDS, registry
+    from prunekit.schema import options_of
+
+    known = registry.with_files(files)
+    found = [
+        entry
+        for kind in sorted(KINDS)
+        for entry in known.entries(kind)
+        if entry.name == name or ("{" in entry.name and entry.options_in(name) is not None)
+    ]
+    if not found:
+        raise InputError(f"no plugin is called {name!r}{did_you_mean(name, {entry.name for entry in known.entries()})}")
+    for i, entry in enumerate(found):
+        click.echo(("\n" if i else "") + f"{click.style(entry.name, bold=True)} ({entry.plugin.kind}): {_summary(entry.plugin)}")
+        if entry.plugin.source:
+            click.echo(f"source: {entry.plugin.source}")
+        click.echo(f"version {entry.plugin.version}, from {entry.origin}")
+        for option in options_of(entry.plugin):
+            default = "required" if option.required else f"default {option.default}"
+            click.echo(f"  {option.name}: {option.type}, {default}")
+            click.echo(f"      {option.meaning}")
+
+
+def _summary(plugin: type) -> str:
+    return (plugin.__doc__ or "").strip().split("\n")[0]

@@ -1,0 +1,84 @@
+"""``prunekit report``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from prunekit.protocols import Comparison
+    from prunekit.report.study import LoadedStudy
+
+FORMATS = ("table", "json", "csv", "markdown", "latex")
+
+
+@click.command()
+@click.argument("study", required=False)
+@click.option(
+    "--compare",
+    "pairs",
+    multiple=True,
+    metavar="REF,A[,B…]",
+    help="Compare A, B… with REF (default: the recipe's comparisons); repeatable.",
+)
+@click.option("--format", "layout", type=click.Choice(FORMATS), default="table", help="How to print.")
+@click.option(
+    "--examples",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Also write one row per example, population and member: .csv or .parquet.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", help="Results (default: $PRUNEKIT_RUNS or ./runs)."
+)
+def report(study: str | None, pairs: tuple[str, ...], layout: str, examples: Path | None, out: Path | None) -> None:
+    """Show what pruning lost in STUDY (default: the one run last), with the chance level beside every finding.
+
+    \b
+    Examples:
+      prunekit report --compare dense,sparse
+      prunekit report scl-oneshot-90 --format json > report.json
+      prunekit report --examples examples.parquet
+    """
+    from prunekit.report.build import build_report
+    from prunekit.report.examples import check_path, write_examples
+    from prunekit.report.load import load_study
+    from prunekit.store import default_root
+
+    if examples is not None:
+        check_path(examples)
+    loaded = load_study(out or default_root(), study)
+    built = build_report(loaded, comparisons_of(loaded, pairs))
+    if layout == "table":
+        from prunekit.report.terminal import print_report
+
+        print_report(built)
+    else:
+        from prunekit.report import text
+
+        sys.stdout.write(getattr(text, f"to_{layout}")(built))
+        for note in built.notes:
+            click.echo(f"note: {note}", err=True)
+    if examples is not None:
+        write_examples(loaded.columns, examples)
+        click.echo(f"wrote {examples}", err=True)
+
+
+def comparisons_of(study: LoadedStudy, pairs: Sequence[str]) -> list[Comparison]:
+    """Read ``REF,A,B`` as REF with A and REF with B; nothing is the recipe's own comparisons."""
+    from prunekit.errors import InputError
+
+    if not pairs:
+        return list(study.comparisons)
+    wanted: dict[tuple[str, str], Comparison] = {}
+    for pair in pairs:
+        reference, *others = [name.strip() for name in pair.split(",")]
+        if not others:
+            raise InputError(f"--compare {pair}: expected the reference and what is compared with it: REF,A[,B…]")
+        for other in others:
+            wanted[reference, other] = study.compare(reference, other)
+    return list(wanted.values())

@@ -1,0 +1,93 @@
+"""``prunekit run``."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from prunekit.runner import RunResult
+
+
+@click.command(no_args_is_help=True)
+@click.argument("recipe")
+@click.option("--profile", metavar="NAME", help="Apply one of the recipe's profiles.")
+@click.option("--set", "assignments", multiple=True, metavar="A.B=VALUE", help="Change a key of the recipe; repeatable.")
+@click.option("--seeds", type=int, metavar="N", help="Members per population.")
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Processes (default: one per core).")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Results (default: $PRUNEKIT_RUNS or ./runs).")
+@click.option("--device", metavar="D", help="cpu, cuda or cuda:N (default: cuda where there is one).")
+@click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
+@click.option("--format", "layout", type=click.Choice(["table", "json"]), default="table", help="How to print.")
+@click.pass_context
+def run(
+    context: click.Context,
+    recipe: str,
+    profile: str | None,
+    assignments: tuple[str, ...],
+    seeds: int | None,
+    jobs: int | None,
+    out: Path | None,
+    device: str | None,
+    dry_run: bool,
+    layout: str,
+) -> None:
+    """Train, prune and observe the populations of RECIPE: a file, or the name of a recipe that ships.
+
+    What is stored already is never done again; a run that was stopped goes on where it was.
+
+    \b
+    Examples:
+      prunekit run recipes/scl_onshot_90.yaml
+      prunekit run scl_onshot_90 --seeds 4 --set populations.sparse.stages.prune.schedule.sparsity=0.95
+      prunekit run my_recipe.yaml --dry-run
+    """
+    from prunekit.recipe import load
+    from prunekit.store import Store, default_root
+    from prunekit.study import resolve
+
+    study = resolve(load(recipe, profile=profile, assignments=assignments, seeds=seeds))
+    root = out or default_root()
+    if dry_run:
+        from prunekit.outline import outline
+
+        from .outline import print_outline
+
+        plan = outline(study, Store(root))
+        print(json.dumps(plan, indent=2, ensure_ascii=False)) if layout == "json" else print_outline(plan)
+        return
+
+    from prunekit.runner import execute
+
+    from .live import Display
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    debug = bool(context.obj and context.obj.get("debug"))
+    with Display() as display:
+        result = execute(study, Store.create(root), jobs=jobs, device=device, listener=display, debug=debug)
+    _finish(result, layout)
+
+
+def _finish(result: RunResult, layout: str) -> None:
+    from prunekit.errors import PrunekitError
+
+    if layout == "json":
+        body: dict[str, Any] = {**vars(result), "store": str(result.store)}
+        print(json.dumps(body, indent=2, ensure_ascii=False))
+    for label, error in result.failures.items():
+        click.echo(f"failed: {label}: {error}", err=True)
+    for label in result.skipped:
+        click.echo(f"not done, for what it starts from failed: {label}", err=True)
+    if result.failures:
+        members = {label.rpartition(":")[0] for label in result.failures}
+        raise PrunekitError(
+            f"{len(members)} of {result.members} members failed; the others are finished and stored:"
+            " the same command does only these again"
+        )
+    if layout == "table":
+        done = "nothing to do: everything is in the store" if not result.done else "all done"
+        click.echo(f"{result.study}: {result.members} members, {done} ({result.store}). Next: prunekit report", err=False)

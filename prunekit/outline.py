@@ -1,0 +1,107 @@
+"""What a study would do, as data: for ``--dry-run``, for the disk, and for the report that comes later."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prunekit.stages import TrainStage, as_recipe
+from prunekit.store import Store
+from prunekit.study import PlannedStage, Population, Study, columns_of
+
+SPLIT = "test"
+"""The split that is observed."""
+
+
+def outline(study: Study, store: Store) -> dict[str, Any]:
+    """Return populations, stages, updates and what is stored already. Decodes nothing and looks into no file.
+
+    ``stored`` counts members; it is ``"unknown"`` where the fingerprint of the data is.
+    """
+    return {
+        "study": study.recipe.name,
+        "identity": study.identity,
+        "store": str(store.root),
+        "data": {
+            "name": study.recipe.data.name,
+            "classes": len(study.data.classes),
+            "train": study.data.train,
+            "validation": study.data.validation,
+            "test": study.data.test,
+        },
+        "members": len(list(study.members())),
+        "disk_bytes": estimate_disk(study),
+        "populations": {
+            name: {
+                "from": population.parent,
+                "control": population.control,
+                "members": len(population.members),
+                "stages": [_stage(study, population, stage, store) for stage in population.stages],
+                "observed": _count(study, [_observed(study, store, m.keys) for m in population.members]),
+            }
+            for name, population in study.populations.items()
+        },
+    }
+
+
+def _stage(study: Study, population: Population, stage: PlannedStage, store: Store) -> dict[str, Any]:
+    trains = isinstance(stage.options, TrainStage)
+    stored = [bool(m.keys) and store.has_stage(m.keys[stage.ordinal - 1]) for m in population.members]
+    return {
+        "name": stage.name,
+        "kind": "train" if trains else "prune",
+        "epochs": stage.options.epochs if isinstance(stage.options, TrainStage) else 0,
+        "iterations": stage.iterations,
+        "stored": _count(study, stored),
+        "updates": [
+            {"iteration": iteration, "epoch": iteration / stage.iterations_per_epoch if trains else 0.0, "sparsity": s}
+            for iteration, s in stage.updates
+        ],
+    }
+
+
+def _count(study: Study, stored: list[bool]) -> int | str:
+    return "unknown" if study.fingerprint is None else sum(stored)
+
+
+def _observed(study: Study, store: Store, keys: tuple[str, ...]) -> bool:
+    if not keys:
+        return False
+    names = [None, *(columns_of(measure, study.source.registry) for measure in study.recipe.measures)]
+    files = [store.observation(keys[-1], SPLIT, name) for i, name in enumerate(names) if i == 0 or name]
+    return all(file.exists() for file in files)
+
+
+def describe(study: Study) -> dict[str, Any]:
+    """Return the plan as a report needs it: JSON, without any plugin's code."""
+    recipe = study.recipe
+    return {
+        "study": recipe.name,
+        "identity": study.identity,
+        "description": recipe.description,
+        "data": {"name": recipe.data.name, "split": SPLIT, "examples": study.data.test},
+        "model": as_recipe(recipe.model),
+        "plugins": [str(file) for file in study.source.registry.files],
+        "measures": [as_recipe(measure) for measure in recipe.measures],
+        "comparisons": [{"reference": c.reference, "pruned": c.pruned} for c in recipe.comparisons],
+        "populations": {
+            name: {
+                "from": population.parent,
+                "control": population.control,
+                "stages": {stage.name: as_recipe(stage.options) for stage in population.stages},
+                "members": {str(member.seed): list(member.keys) for member in population.members},
+            }
+            for name, population in study.populations.items()
+        },
+    }
+
+
+def estimate_disk(study: Study) -> int:
+    """Return about how many bytes the results of the whole study take."""
+    from prunekit.network import build_network
+
+    network = build_network(study.recipe.model, study.data, seed=0)
+    weights = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
+    stages = sum(len(population.stages) * len(population.members) for population in study.populations.values())
+    columns = 3 + 3 * sum(columns_of(m, study.source.registry) is not None for m in study.recipe.measures)
+    observations = len(list(study.members())) * study.data.test * (columns * 4 + 16)
+    return int(stages * weights * 1.05) + observations

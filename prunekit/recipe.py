@@ -1,0 +1,330 @@
+"""A recipe: YAML in, a validated Recipe out, or one line that says what is wrong and where."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, PlainValidator, ValidationError, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+from prunekit import protocols
+from prunekit.documents import KeyPath, Node, assignment, merge, read, substitute
+from prunekit.errors import InputError, did_you_mean
+from prunekit.protocols import Options
+from prunekit.registry import Registry, registry
+from prunekit.stages import OfKind, PruneStage, Stage, TrainStage
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+
+def _stage(value: object, info: ValidationInfo) -> Stage:
+    if isinstance(value, TrainStage | PruneStage):
+        return value
+    if not isinstance(value, dict) or ("objective" in value) == ("schedule" in value):
+        raise PydanticCustomError("stage", "a stage has an objective (it trains) or a schedule (it prunes)")
+    kind = TrainStage if "objective" in value else PruneStage
+    return kind.model_validate(value, context=info.context)
+
+
+class PopulationRecipe(Options):
+    """How the members of a population come about."""
+
+    from_: str | None = Field(default=None, alias="from")
+    """The population whose members these start from: each from the member of the same seed, at its end."""
+    stages: dict[str, Annotated[Stage, PlainValidator(_stage, json_schema_input_type=TrainStage | PruneStage)]]
+    """The stages in order; the names are the author's own."""
+
+
+class ComparisonRecipe(Options):
+    """Two populations whose members are compared."""
+
+    reference: str
+    """The population that is compared with."""
+    pruned: str
+    """The population that is asked about."""
+
+
+class Recipe(Options):
+    """A study as its author wrote it, after ``extends``, the profile and ``--set``."""
+
+    name: str
+    """Name of the study."""
+    description: str = ""
+    """What the study asks, for readers."""
+    data: Annotated[protocols.Dataset, OfKind("dataset")]
+    """The labelled images."""
+    model: Annotated[protocols.Backbone, OfKind("backbone")]
+    """The encoder; a linear head follows it."""
+    seeds: int = Field(gt=0)
+    """Members per population; their seeds are 0, 1, …"""
+    threads: int = Field(default=1, gt=0)
+    """Threads of one member on a CPU; the bits of its result depend on it."""
+    plugins: list[str] = []
+    """Plugin files (Python), relative to the recipe."""
+    populations: dict[str, PopulationRecipe] = Field(min_length=1)
+    """The populations by name."""
+    comparisons: list[ComparisonRecipe] = []
+    """What a report compares when it is not told."""
+    measures: list[Annotated[protocols.Measure, OfKind("measure")]] = []
+    """What is observed of every member and reported."""
+
+    def lineage(self, population: str) -> list[str]:
+        """Return the populations that ``population`` descends from, itself last."""
+        names = [population]
+        while (parent := self.populations[names[0]].from_) is not None:
+            names.insert(0, parent)
+        return names
+
+
+@dataclass(frozen=True)
+class Source:
+    """A recipe with where its values stand, for errors that later steps find."""
+
+    recipe: Recipe
+    node: Node
+    registry: Registry
+
+    def error(self, path: KeyPath, message: str) -> InputError:
+        """Return an error about a key of the recipe."""
+        return self.node.error(path, message)
+
+
+def shipped() -> dict[str, Path]:
+    """Return the recipes that ship with prunekit, by name (that of their file)."""
+    folder = Path(str(resources.files("prunekit.recipes")))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def locate(recipe: str | Path) -> Path:
+    """Return the file of a recipe, given as a path or as the name of one that ships with prunekit."""
+    path = Path(recipe)
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, not a recipe")
+    known = shipped()
+    # `recipes/NAME.yaml` is also what an installed prunekit is asked for, wherever it is run.
+    if str(path) in known or path.as_posix() == f"recipes/{path.stem}.yaml" and path.stem in known:
+        return known[path.stem]
+    raise InputError(f"{recipe}: no such file, and no recipe of that name ships with prunekit{did_you_mean(path.stem, known)}")
+
+
+def load(
+    recipe: str | Path,
+    *,
+    profile: str | None = None,
+    assignments: Sequence[str] = (),
+    seeds: int | None = None,
+) -> Source:
+    """Read, merge and validate a recipe. Raises InputError: file, line, key, what was expected, nearest name."""
+    node = _extended(locate(recipe), ())
+    node = _with_profile(node, profile)
+    for text in assignments:
+        node = _assigned(node, text)
+    if seeds is not None:
+        node = merge(node, Node({"seeds": Node(seeds, "--seeds")}, node.origin, node.line))
+    return validate(node)
+
+
+def _extended(path: Path, below: tuple[Path, ...]) -> Node:
+    node = read(path)
+    assert isinstance(node.value, dict)
+    parent = node.value.get("extends")
+    if parent is None:
+        return node
+    if not isinstance(parent.value, str):
+        raise node.error(("extends",), "expected the path or the name of a recipe")
+    beside = path.parent / parent.value
+    try:
+        base = locate(beside if beside.is_file() else parent.value).resolve()
+    except InputError as error:
+        raise node.error(("extends",), str(error)) from None
+    if base in (*below, path.resolve()):
+        raise node.error(("extends",), f"{parent.value} extends this recipe in turn")
+    rest = node.with_values({key: each for key, each in node.value.items() if key != "extends"})
+    return merge(_extended(base, (*below, path.resolve())), rest)
+
+
+def _with_profile(node: Node, profile: str | None) -> Node:
+    assert isinstance(node.value, dict)
+    profiles = node.value.get("profiles")
+    rest = node.with_values({key: each for key, each in node.value.items() if key != "profiles"})
+    known = profiles.value if profiles is not None else {}
+    if not isinstance(known, dict):
+        raise node.error(("profiles",), "expected a mapping of names to changes")
+    for name, changes in known.items():
+        if not isinstance(changes.value, dict):
+            raise node.error(("profiles", name), "expected a mapping of changes to the recipe")
+    if profile is None:
+        return rest
+    if profile not in known:
+        raise InputError(f"{node.origin}: there is no profile {profile!r}{did_you_mean(profile, known) or ' (it has none)'}")
+    return merge(rest, known[profile])
+
+
+def _assigned(node: Node, text: str) -> Node:
+    """Merge one ``--set``. All keys but the last must exist, so that a typo is no new population."""
+    over = assignment(text)
+    keys = text.partition("=")[0].strip().split(".")
+    here = node
+    for depth, key in enumerate(keys[:-1]):
+        if isinstance(here.value, str):  # a plugin named by text alone takes options
+            break
+        if not isinstance(here.value, dict) or key not in here.value:
+            known = here.value if isinstance(here.value, dict) else ()
+            where = ".".join(keys[: depth + 1])
+            raise InputError(f"--set {text}: the recipe has no {where}{did_you_mean(key, known)}")
+        here = here.value[key]
+    return merge(node, over)
+
+
+def validate(node: Node) -> Source:
+    """Validate a merged recipe: plugin files, ``for``, every key and value, and what must fit together."""
+    names = _registry_for(node)
+    node = _repeated(node)
+    try:
+        recipe = Recipe.model_validate(node.plain(), context={"registry": names})
+    except ValidationError as error:
+        raise _located(node, error) from None
+    source = Source(recipe, node, names)
+    _check_names(source)
+    _check_lineages(source)
+    _check_stages(source)
+    return source
+
+
+def _registry_for(node: Node) -> Registry:
+    """Return the registry that also knows the recipe's plugin files."""
+    listed = node.nearest(("plugins",))
+    if not isinstance(node.value, dict) or "plugins" not in node.value:
+        return registry
+    if not isinstance(listed.value, list) or not all(isinstance(each.value, str) for each in listed.value):
+        raise node.error(("plugins",), "expected a list of Python files")
+    files = []
+    for i, each in enumerate(listed.value):
+        file = Path(each.origin).parent / str(each.value)  # of the recipe that names it, not of the one that extends it
+        if not file.is_file():
+            raise node.error(("plugins", i), f"there is no file {file}")
+        files.append(file)
+    try:
+        return registry.with_files(files)
+    except InputError as error:
+        raise node.error(("plugins",), str(error)) from None
+
+
+def _repeated(node: Node) -> Node:
+    """Expand ``for`` in populations and comparisons."""
+    assert isinstance(node.value, dict)
+    values = dict(node.value)
+    populations = values.get("populations")
+    if populations is not None and isinstance(populations.value, dict):
+        expanded: dict[str, Node] = {}
+        for name, block in populations.value.items():
+            for settings, each in _repetitions(node, block, ("populations", name)):
+                title = str(substitute(Node(name, block.origin, block.line), settings).value)
+                if title in expanded:
+                    missing = ", ".join(f"{{{key}}}" for key in settings)
+                    raise node.error(("populations", name), f"two populations would be called {title!r}: put {missing} in the name")
+                expanded[title] = each
+        values["populations"] = populations.with_values(expanded)
+    comparisons = values.get("comparisons")
+    if comparisons is not None and isinstance(comparisons.value, list):
+        blocks = enumerate(comparisons.value)
+        repeated = [each for i, block in blocks for _, each in _repetitions(node, block, ("comparisons", i))]
+        values["comparisons"] = comparisons.with_values(repeated)
+    return node.with_values(values)
+
+
+def _repetitions(root: Node, block: Node, path: KeyPath) -> list[tuple[dict[str, Node], Node]]:
+    if not isinstance(block.value, dict) or "for" not in block.value:
+        return [({}, block)]
+    axes = block.value["for"].value
+    if not isinstance(axes, dict) or not all(isinstance(axis.value, list) and axis.value for axis in axes.values()):
+        raise root.error((*path, "for"), "expected a mapping of names to lists, such as {sparsity: [0.5, 0.9]}")
+    rest = block.with_values({key: each for key, each in block.value.items() if key != "for"})
+    lists: list[list[Node]] = [axis.value for axis in axes.values() if isinstance(axis.value, list)]
+    settings = [dict(zip(axes, values, strict=True)) for values in itertools.product(*lists)]
+    return [(each, substitute(rest, each)) for each in settings]
+
+
+def _located(node: Node, error: ValidationError) -> InputError:
+    """Return the first error in one line, placed in its file."""
+    problems = error.errors(include_url=False)
+    first = problems[0]
+    path: KeyPath = tuple(key for key in first["loc"] if key != "[key]")
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return node.error(path, describe_problem(first) + more)
+
+
+def describe_problem(problem: Any) -> str:
+    """Return what pydantic found wrong, in our words."""
+    kind, message, value = problem["type"], problem["msg"], problem["input"]
+    if kind == "missing":
+        return "the key is missing"
+    if kind == "value_error":
+        return str(problem["ctx"]["error"])
+    if message.startswith("Input should be "):
+        shown = "nothing" if value is None else repr(value)
+        shown = shown if len(shown) <= 60 else shown[:57] + "…"
+        expected = message.removeprefix("Input should be ").replace("equal to 0", "at least 0")
+        return f"expected {expected.replace('greater than or at least', 'at least')}, not {shown}"
+    return str(message)
+
+
+def _check_names(source: Source) -> None:
+    for name, population in source.recipe.populations.items():
+        for path, each in [(("populations", name), name)] + [
+            (("populations", name, "stages", stage), stage) for stage in population.stages
+        ]:
+            if not _NAME.fullmatch(each):
+                raise source.error(path, f"{each!r} is no name: use letters, digits, '_', '.' and '-'")
+    if not _NAME.fullmatch(source.recipe.name):
+        raise source.error(("name",), f"{source.recipe.name!r} is no name: use letters, digits, '_', '.' and '-'")
+    seen = set()
+    for i, measure in enumerate(source.recipe.measures):
+        if measure.name in seen:
+            raise source.error(("measures", i), f"the measure {measure.name!r} stands twice")
+        seen.add(measure.name)
+
+
+def _check_lineages(source: Source) -> None:
+    populations = source.recipe.populations
+    for name, population in populations.items():
+        if population.from_ is not None and population.from_ not in populations:
+            hint = did_you_mean(population.from_, populations.keys() - {name})
+            raise source.error(("populations", name, "from"), f"there is no population {population.from_!r}{hint}")
+        if not population.stages:
+            raise source.error(("populations", name, "stages"), "a population needs a stage")
+    for name in populations:
+        line, here = [name], populations[name].from_
+        while here is not None:
+            if here in line:
+                circle = " from ".join([*line, here])
+                raise source.error(("populations", name, "from"), f"the populations start from each other: {circle}")
+            line.append(here)
+            here = populations[here].from_
+    for i, comparison in enumerate(source.recipe.comparisons):
+        for role, name in (("reference", comparison.reference), ("pruned", comparison.pruned)):
+            if name not in populations:
+                hint = did_you_mean(name, populations)
+                raise source.error(("comparisons", i, role), f"there is no population {name!r}{hint}")
+        if comparison.reference == comparison.pruned:
+            raise source.error(("comparisons", i), f"compares {comparison.pruned!r} with itself")
+
+
+def _check_stages(source: Source) -> None:
+    for name, population in source.recipe.populations.items():
+        for title, stage in population.stages.items():
+            path = ("populations", name, "stages", title)
+            if isinstance(stage, PruneStage) and stage.schedule.needs_training:
+                block = "the `prune:` block of a training stage"
+                raise source.error((*path, "schedule"), f"{stage.schedule.name} prunes while a stage trains: put it in {block}")
+            if isinstance(stage, TrainStage) and stage.only and stage.only not in stage.objective.trains:
+                trains = " and ".join(stage.objective.trains)
+                raise source.error((*path, "only"), f"{stage.objective.name} trains {trains}, not the {stage.only}")

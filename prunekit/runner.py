@@ -1,0 +1,362 @@
+"""Runs what the store lacks of a study, in processes; tells a listener how it goes."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from prunekit.errors import InputError, PrunekitError
+from prunekit.outline import SPLIT, describe, estimate_disk
+from prunekit.recipe import load
+from prunekit.stages import TrainStage, as_recipe
+from prunekit.store import DamagedError, Store, default_root
+from prunekit.study import Member, PlannedStage, Study, columns_of, resolve
+
+# glibc hands memory back after every step without these, and faults it in again (2× at large batches).
+_ALLOCATOR = {
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 31),
+    "MALLOC_TOP_PAD_": str(64 << 20),
+}
+
+
+@dataclass(eq=False)
+class Task:
+    """A stage or an observation of one member."""
+
+    population: str
+    seed: int
+    stage: str
+    """Name of the stage, or ``observe``."""
+    message: dict[str, Any]
+    """What the worker is told."""
+    cost: float
+    """Images that pass through the network: for the time left."""
+    key: str
+    needs: str | None = None
+    """Key of the stage that must be finished before."""
+
+    @property
+    def label(self) -> str:
+        """``sparse seed 3: finetune``."""
+        return f"{self.population} seed {self.seed}: {self.stage}"
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened."""
+
+    kind: Literal["planned", "started", "progress", "epoch", "waiting", "done", "failed", "skipped", "notice"]
+    task: Task | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+Listener = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended."""
+
+    study: str
+    """Identity of the study in the store."""
+    store: Path
+    members: int
+    done: int
+    """Stages and observations done by this run; 0 where the store had them all."""
+    failures: dict[str, str]
+    """Error by ``population seed N: stage``."""
+    skipped: list[str]
+    """What was not done because what it starts from failed."""
+
+
+def run(
+    recipe: str | Path,
+    *,
+    profile: str | None = None,
+    assignments: Sequence[str] = (),
+    seeds: int | None = None,
+    jobs: int | None = None,
+    out: str | Path | None = None,
+    device: str | None = None,
+    listener: Listener | None = None,
+) -> RunResult:
+    """Run a recipe: train, prune and observe every member that the store lacks.
+
+    ``recipe`` is a path or the name of a shipped recipe; ``assignments`` are ``a.b=value``; ``out`` defaults to
+    ``PRUNEKIT_RUNS`` or ``./runs``; ``jobs`` to one process per core (one in all on a GPU). Failed members are in the
+    result, the others are finished all the same. Raises InputError before any work where the recipe is refused.
+    """
+    source = load(recipe, profile=profile, assignments=assignments, seeds=seeds)
+    study = resolve(source)
+    store = Store.create(Path(out) if out is not None else default_root())
+    return execute(study, store, jobs=jobs, device=device, listener=listener)
+
+
+def execute(
+    study: Study,
+    store: Store,
+    *,
+    jobs: int | None = None,
+    device: str | None = None,
+    listener: Listener | None = None,
+    debug: bool = False,
+) -> RunResult:
+    """Run a resolved study. See :func:`run`."""
+    tell = listener or (lambda event: None)
+    if jobs is not None and jobs < 1:
+        raise InputError(f"--jobs {jobs}: expected at least 1")
+    chosen = choose_device(device)
+    if study.fingerprint is None:
+        study.recipe.data.load()  # decodes once; afterwards the data set knows its fingerprint
+        study = resolve(study.source)
+        if study.fingerprint is None:
+            raise PrunekitError(f"the dataset {study.recipe.data.name} has no fingerprint even after loading")
+    tasks = plan_tasks(study, store, tell)
+    check_disk(study, store)
+    store.save_study(study.identity, as_recipe(study.recipe), describe(study))
+    tell(Event("planned", data={"tasks": tasks, "members": list(study.members())}))
+    pool = _Pool(study, store, tasks, jobs or default_jobs(chosen, study.recipe.threads), chosen, tell, debug)
+    pool.run()
+    return RunResult(
+        study=study.identity,
+        store=store.root,
+        members=len(list(study.members())),
+        done=pool.done,
+        failures=pool.failures,
+        skipped=pool.skipped,
+    )
+
+
+def choose_device(device: str | None) -> str:
+    """Return the device asked for, or CUDA where there is one, or the CPU. Raises InputError."""
+    import torch
+
+    if device is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise InputError(f"--device {device}: expected cpu, cuda or cuda:N") from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"--device {device}: torch sees no CUDA device here")
+    if kind not in ("cpu", "cuda"):
+        raise InputError(f"--device {device}: expected cpu, cuda or cuda:N")
+    return device
+
+
+def default_jobs(device: str, threads: int) -> int:
+    """Return one process per core (of ``threads`` threads), or one where a GPU does the work."""
+    if device != "cpu":
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // threads)
+
+
+def plan_tasks(study: Study, store: Store, tell: Listener) -> list[Task]:
+    """Return what the store lacks, parents first. Damaged results are named and done again."""
+    tasks: dict[str, Task] = {}
+    for member in study.members():
+        population = study.populations[member.population]
+        for i, stage in enumerate(population.lineage):
+            key = member.keys[i]
+            if stage.population == member.population and key not in tasks and not _has(store.check_stage, tell, key):
+                tasks[key] = _stage_task(study, member, stage, key, member.keys[i - 1] if i else None)
+        observation = _observation_task(study, store, member, tell)
+        if observation is not None:
+            tasks.setdefault(observation.key, observation)
+    return list(tasks.values())
+
+
+def _has(check: Callable[..., Any], tell: Listener, *key: str | None) -> bool:
+    try:
+        return check(*key) is not None
+    except DamagedError as error:
+        tell(Event("notice", data={"text": f"{error}: it is done again"}))
+        return False
+
+
+def _stage_task(study: Study, member: Member, stage: PlannedStage, key: str, parent: str | None) -> Task:
+    message = {
+        "task": "stage",
+        "key": key,
+        "parent": parent,
+        "seed": member.seed,
+        "ordinal": stage.ordinal,
+        "stage": as_recipe(stage.options),
+    }
+    views = stage.options.objective.views if isinstance(stage.options, TrainStage) else 0
+    passes = study.data.train * views * (stage.options.epochs if isinstance(stage.options, TrainStage) else 0)
+    return Task(member.population, member.seed, stage.name, message, float(passes), key, parent)
+
+
+def _observation_task(study: Study, store: Store, member: Member, tell: Listener) -> Task | None:
+    base = not _has(store.check_observation, tell, member.key, SPLIT)
+    measures = []
+    for measure in study.recipe.measures:
+        name = columns_of(measure, study.source.registry)
+        if name is not None and not _has(store.check_observation, tell, member.key, SPLIT, name):
+            measures.append(as_recipe(measure))
+    if not base and not measures:
+        return None
+    message = {"task": "observe", "key": member.key, "seed": member.seed, "split": SPLIT}
+    message |= {"base": base, "measures": measures}
+    cost = float(study.data.test)
+    return Task(member.population, member.seed, "observe", message, cost, f"observe {member.key}", member.key)
+
+
+def check_disk(study: Study, store: Store) -> None:
+    """Raise InputError where the results would not fit on the disk."""
+    needed = 0 if all(store.has_stage(member.key) for member in study.members()) else estimate_disk(study)
+    free = shutil.disk_usage(store.root).free
+    if needed > free:
+        raise InputError(
+            f"{store.root}: the study needs about {needed / 1e6:,.0f} MB and {free / 1e6:,.0f} MB are free"
+            " (make room, or choose another folder with --out)"
+        )
+
+
+class _WorkerProcess:
+    """A worker and the thread that reads its events."""
+
+    def __init__(self, number: int, setup: dict[str, Any], log: Path, inbox: queue.Queue[Any]) -> None:
+        threads = str(setup["threads"])
+        environment = {**os.environ, **_ALLOCATOR, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+        self.task: Task | None = None
+        self.log = log
+        with log.open("ab") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "prunekit.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=environment,
+                text=True,
+                bufsize=1,
+            )
+        threading.Thread(target=self._read, args=(inbox,), daemon=True, name=f"worker {number}").start()
+        self.send(setup)
+
+    def _read(self, inbox: queue.Queue[Any]) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            inbox.put((self, json.loads(line)))
+        inbox.put((self, {"event": "exit", "code": self.process.wait()}))
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Tell the worker something; a dead one is noticed by its exit."""
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(json.dumps(message) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            return
+
+    def stop(self) -> None:
+        """End the worker at once: what it had finished is stored."""
+        self.process.kill()
+        self.process.wait()
+
+
+class _Pool:
+    """Hands tasks to workers as what they need is finished."""
+
+    def __init__(
+        self, study: Study, store: Store, tasks: list[Task], jobs: int, device: str, tell: Listener, debug: bool
+    ) -> None:
+        self.store, self.jobs, self.tell = store, jobs, tell
+        self.pending = list(tasks)
+        self.unfinished = {task.key for task in tasks}
+        self.failed: set[str] = set()
+        self.failures: dict[str, str] = {}
+        self.skipped: list[str] = []
+        self.done = 0
+        self.workers: list[_WorkerProcess] = []
+        self.started = 0
+        self.inbox: queue.Queue[tuple[_WorkerProcess, dict[str, Any]]] = queue.Queue()
+        self.log = store.study_folder(study.identity) / "workers.log"
+        self.setup = {
+            "store": str(store.root.resolve()),
+            "device": device,
+            "threads": study.recipe.threads,
+            "files": [str(file) for file in study.source.registry.files],
+            "data": as_recipe(study.recipe.data),
+            "model": as_recipe(study.recipe.model),
+            "debug": debug,
+        }
+
+    def run(self) -> None:
+        """Work until nothing is left; end the workers whatever happens."""
+        try:
+            self._assign()
+            while any(worker.task for worker in self.workers):
+                worker, event = self.inbox.get()
+                self._handle(worker, event)
+                self._assign()
+        finally:
+            for worker in self.workers:
+                worker.stop()
+
+    def _ready(self) -> Task | None:
+        """Return the next task whose parent is finished; drop those whose parent failed."""
+        for task in list(self.pending):
+            if task.needs in self.failed:
+                self.pending.remove(task)
+                self.failed.add(task.key)
+                self.skipped.append(task.label)
+                self.tell(Event("skipped", task))
+        return next((task for task in self.pending if task.needs not in self.unfinished), None)
+
+    def _assign(self) -> None:
+        while (task := self._ready()) is not None:
+            worker = next((each for each in self.workers if each.task is None), None)
+            if worker is None:
+                if len(self.workers) >= self.jobs:
+                    return
+                self.started += 1
+                worker = _WorkerProcess(self.started, self.setup, self.log, self.inbox)
+                self.workers.append(worker)
+            self.pending.remove(task)
+            worker.task = task
+            worker.send(task.message)
+            self.tell(Event("started", task))
+
+    def _handle(self, worker: _WorkerProcess, event: dict[str, Any]) -> None:
+        kind, task = event.pop("event"), worker.task
+        if kind == "exit":
+            if worker in self.workers:
+                self.workers.remove(worker)
+            if task is not None:
+                self._fail(task, _death(event["code"], self.log))
+        elif kind in ("done", "failed") and task is not None:
+            worker.task = None
+            if kind == "failed":
+                self._fail(task, event["error"])
+            else:
+                self.unfinished.discard(task.key)
+                self.done += 1
+                self.tell(Event("done", task))
+        elif kind in ("progress", "epoch", "waiting", "notice"):
+            self.tell(Event(kind, task, event))
+
+    def _fail(self, task: Task, error: str) -> None:
+        self.failed.add(task.key)
+        self.unfinished.discard(task.key)
+        self.failures[task.label] = error
+        self.tell(Event("failed", task, {"error": error}))
+
+
+def _death(code: int, log: Path) -> str:
+    """Say how a worker ended that should not have."""
+    if code == -9:
+        return "its process was killed (out of memory?)"
+    return f"its process ended with code {code}; its last words are in {log}"

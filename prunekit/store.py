@@ -1,0 +1,284 @@
+"""Stage results and observations on disk, by key: written atomically, checked when read, shared by all studies.
+
+    <root>/stages/<key>/         weights.safetensors, history.json, stage.json (names and checksums of the others)
+                                 checkpoint-*.safetensors, checkpoint.json while the stage runs
+    <root>/observations/<key>/   <split>.parquet, <split>.json, and <split>.<measure>.parquet, .json
+    <root>/studies/<id>/         study.json, recipe.json
+
+A JSON file holds its own checksum; a folder is finished when the JSON that names its files is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from prunekit.errors import InputError, PrunekitError, did_you_mean
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+DEFAULT_ROOT = "runs"
+ROOT_VARIABLE = "PRUNEKIT_RUNS"
+
+
+class DamagedError(InputError):
+    """A stored file is missing, cut short or altered. The message names it."""
+
+
+def digest(value: Any) -> str:
+    """Return the SHA-256 of a JSON value, whatever the order of its keys."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def default_root() -> Path:
+    """Return ``PRUNEKIT_RUNS``, or ``./runs``."""
+    return Path(os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT)
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """The end of a stage: everything that a later one starts from."""
+
+    weights: dict[str, Tensor]
+    """Parameters and buffers by name, on the CPU."""
+    masks: dict[str, Tensor]
+    """bool, by target name: True where the weight is kept."""
+
+
+class Store:
+    """The results under one folder. Any number of processes may use it at once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @classmethod
+    def create(cls, root: Path) -> Store:
+        """Return the store under ``root``, made if need be. Raises InputError where it cannot be written to."""
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            probe = root / f".writable-{os.getpid()}"
+            probe.write_bytes(b"")
+            probe.unlink()
+        except OSError as error:
+            raise InputError(f"{root}: cannot write results there: {error.strerror} (choose another folder with --out)") from None
+        return cls(root)
+
+    # ------------------------------------------------------------------------------------------------------- stages
+
+    def stage_folder(self, key: str) -> Path:
+        """Return the folder of a stage."""
+        return self.root / "stages" / key
+
+    def has_stage(self, key: str) -> bool:
+        """Return whether the stage is finished, without looking into its files."""
+        return (self.stage_folder(key) / "stage.json").exists()
+
+    def check_stage(self, key: str) -> dict[str, Any] | None:
+        """Return the record of a finished stage, None where there is none. Raises DamagedError, naming the file."""
+        return _checked(self.stage_folder(key) / "stage.json")
+
+    def save_stage(self, key: str, result: StageResult, history: Any, record: Mapping[str, Any]) -> None:
+        """Write a finished stage and forget its checkpoint."""
+        from safetensors.torch import save
+
+        folder = self.stage_folder(key)
+        files = {
+            "weights.safetensors": save(_packed(result)),
+            "history.json": json.dumps(history, indent=1).encode(),
+        }
+        _publish(folder / "stage.json", files, record)
+        for file in [*folder.glob("checkpoint-*.safetensors"), folder / "checkpoint.json"]:
+            file.unlink(missing_ok=True)
+
+    def load_stage(self, key: str) -> StageResult:
+        """Return the end of a stage. Raises DamagedError where it is missing, cut short or altered."""
+        path = self.stage_folder(key) / "stage.json"
+        if _checked(path) is None:
+            raise DamagedError(f"{path}: is missing")
+        return _unpacked(_read_tensors(path.parent / "weights.safetensors"))
+
+    def save_checkpoint(self, key: str, tensors: dict[str, Tensor], meta: Mapping[str, Any]) -> None:
+        """Write where a running stage is after an epoch; the one before stays until this one is whole."""
+        from safetensors.torch import save
+
+        folder = self.stage_folder(key)
+        file = f"checkpoint-{meta['epoch']}.safetensors"
+        _publish(folder / "checkpoint.json", {file: save(_separate(tensors))}, meta)
+        for old in folder.glob("checkpoint-*.safetensors"):
+            if old.name != file:
+                old.unlink(missing_ok=True)
+
+    def load_checkpoint(self, key: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Return tensors and meta of the last finished epoch; None where there is none. Raises DamagedError."""
+        path = self.stage_folder(key) / "checkpoint.json"
+        meta = _checked(path)
+        if meta is None:
+            return None
+        return _read_tensors(path.parent / f"checkpoint-{meta['epoch']}.safetensors"), meta
+
+    @contextmanager
+    def locked(self, key: str, waiting: Any = None) -> Iterator[None]:
+        """Hold a stage, so that two runs never do it twice; calls ``waiting`` once where another run holds it."""
+        folder = self.stage_folder(key)
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / "lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            if waiting is not None:
+                waiting()
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    # ------------------------------------------------------------------------------------------------- observations
+
+    def observation(self, key: str, split: str, measure: str | None = None) -> Path:
+        """Return the Parquet file of what a member says about a split; of the columns of one measure where given."""
+        return self.root / "observations" / key / (f"{split}.{measure}.parquet" if measure else f"{split}.parquet")
+
+    def check_observation(self, key: str, split: str, measure: str | None = None) -> dict[str, Any] | None:
+        """Return the record of an observation, None where there is none. Raises DamagedError, naming the file."""
+        return _checked(self.observation(key, split, measure).with_suffix(".json"))
+
+    def save_observation(
+        self,
+        key: str,
+        split: str,
+        columns: Mapping[str, Sequence[str] | NDArray[Any]],
+        record: Mapping[str, Any],
+        measure: str | None = None,
+    ) -> None:
+        """Write columns [N] of one member."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        buffer = pa.BufferOutputStream()
+        pq.write_table(pa.table(dict(columns)), buffer, compression="zstd")
+        path = self.observation(key, split, measure)
+        record = {**record, "columns": list(columns)}
+        _publish(path.with_suffix(".json"), {path.name: buffer.getvalue().to_pybytes()}, record)
+
+    def load_observation(
+        self, key: str, split: str, measure: str | None = None, columns: Sequence[str] | None = None
+    ) -> dict[str, NDArray[Any]]:
+        """Return columns [N] by name. Raises DamagedError where the file is missing, cut short or altered."""
+        import pyarrow.parquet as pq
+
+        path = self.observation(key, split, measure)
+        if self.check_observation(key, split, measure) is None:
+            raise DamagedError(f"{path}: is missing")
+        table = pq.read_table(path, columns=list(columns) if columns else None)
+        return {name: np.asarray(table[name].to_numpy()) for name in table.column_names}
+
+    # ------------------------------------------------------------------------------------------------------ studies
+
+    def study_folder(self, identity: str) -> Path:
+        """Return the folder of a study."""
+        return self.root / "studies" / identity
+
+    def save_study(self, identity: str, recipe: Any, plan: Mapping[str, Any]) -> None:
+        """Write a study's plan and its recipe; it becomes the one run last."""
+        files = {"recipe.json": json.dumps(recipe, indent=1, ensure_ascii=False).encode()}
+        _publish(self.study_folder(identity) / "study.json", files, plan)
+
+    def find_study(self, name: str | None) -> dict[str, Any]:
+        """Return the plan of a study by name or identity, of the one run last without. Raises InputError."""
+        paths = sorted(self.root.glob("studies/*/study.json"), key=lambda path: path.stat().st_mtime_ns)
+        if not paths:
+            raise InputError(f"{self.root}: nothing was run there yet: `prunekit run RECIPE` first, or name another --out")
+        plans = {path.parent.name: path for path in paths}
+        names = {identity.rpartition("-")[0]: identity for identity in plans}  # the newest of a name comes last
+        identity = paths[-1].parent.name if name is None else names.get(name, name)
+        if identity not in plans:
+            raise InputError(f"{self.root}: no study is called {name!r}{did_you_mean(str(name), names)}")
+        plan = _checked(plans[identity])
+        assert plan is not None
+        return plan
+
+
+# ------------------------------------------------------------------------------------------------------------- files
+
+
+def _publish(path: Path, files: Mapping[str, bytes], record: Mapping[str, Any]) -> None:
+    """Write ``files`` beside ``path``, then ``path``: the record with their checksums and its own."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sums = {}
+    for name, content in files.items():
+        _replace(path.parent / name, content)
+        sums[name] = hashlib.sha256(content).hexdigest()
+    body = {**record, "files": sums}
+    _replace(path, json.dumps({**body, "sha256": digest(body)}, indent=1, ensure_ascii=False).encode())
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_bytes(content)
+        os.replace(draft, path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise PrunekitError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _checked(path: Path) -> dict[str, Any] | None:
+    """Return the record at ``path`` after comparing every checksum; None where nothing is there."""
+    try:
+        body = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        raise DamagedError(f"{path}: is cut short or altered") from None
+    stated = body.pop("sha256", None) if isinstance(body, dict) else None
+    if stated is None or stated != digest(body):
+        raise DamagedError(f"{path}: is cut short or altered")
+    for name, expected in body["files"].items():
+        file = path.parent / name
+        if not file.exists():
+            raise DamagedError(f"{file}: is missing")
+        with file.open("rb") as stream:
+            if hashlib.file_digest(stream, "sha256").hexdigest() != expected:
+                raise DamagedError(f"{file}: is cut short or altered")
+    return dict(body)
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(path)
+
+
+def _packed(result: StageResult) -> dict[str, Tensor]:
+    """Return weights and masks as one flat mapping; masks take a bit per weight."""
+    from prunekit import masks
+
+    tensors = {f"weights/{name}": tensor for name, tensor in result.weights.items()}
+    return _separate(tensors | {f"mask/{name}": masks.pack(mask) for name, mask in result.masks.items()})
+
+
+def _separate(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return contiguous copies: safetensors takes no views and no tensors that share memory."""
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+
+
+def _unpacked(tensors: dict[str, Tensor]) -> StageResult:
+    from prunekit import masks
+
+    weights = {name.removeprefix("weights/"): t for name, t in tensors.items() if name.startswith("weights/")}
+    packed = {name.removeprefix("mask/"): t for name, t in tensors.items() if name.startswith("mask/")}
+    return StageResult(weights, {name: masks.unpack(bits, weights[name].shape) for name, bits in packed.items()})

@@ -1,0 +1,216 @@
+"""Recipe → Study: every stage of every member, with the key of its result and its pruning updates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from prunekit.protocols import Comparison, DataSummary, Measure, Options, Schedule
+from prunekit.recipe import Recipe, Source
+from prunekit.registry import Registry
+from prunekit.stages import Prune, PruneStage, Stage, TrainStage, as_recipe, plugins_in
+from prunekit.store import digest
+from prunekit.times import Progress
+from prunekit.updates import planned_rounds, planned_updates
+
+ENGINE_VERSION = 1
+"""Part of every key: raised when the engine itself would compute other bits from the same options."""
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """A stage of a population, the same for all its members."""
+
+    population: str
+    name: str
+    options: Stage
+    ordinal: int
+    """Its place in the lineage, counted from 1."""
+    iterations: int
+    """Optimiser steps; 0 where the stage does not train."""
+    iterations_per_epoch: int
+    updates: list[tuple[int, float]]
+    """Pruning updates: (iteration, cumulative sparsity)."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One seed of a population."""
+
+    population: str
+    seed: int
+    keys: tuple[str, ...]
+    """Keys of all stages of its lineage, those of the populations it starts from included; () while unknown."""
+
+    @property
+    def key(self) -> str:
+        """Key of its last stage."""
+        return self.keys[-1]
+
+
+@dataclass(frozen=True)
+class Population:
+    """A name, its stages, its members."""
+
+    name: str
+    parent: str | None
+    lineage: tuple[PlannedStage, ...]
+    """The stages of the populations it starts from, then its own."""
+    stages: tuple[PlannedStage, ...]
+    """Its own stages."""
+    members: tuple[Member, ...]
+    control: str | None
+    """The population with the same stages but no pruning, where there is one."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A resolved recipe."""
+
+    source: Source
+    data: DataSummary
+    fingerprint: str | None
+    populations: Mapping[str, Population]
+
+    @property
+    def recipe(self) -> Recipe:
+        """The validated recipe."""
+        return self.source.recipe
+
+    @property
+    def identity(self) -> str:
+        """Name and short digest: two studies of one name differ in what they ask for."""
+        return f"{self.recipe.name}-{digest(as_recipe(self.recipe))[:8]}"
+
+    def members(self) -> Iterator[Member]:
+        """Yield all members, those of a population after those that they start from."""
+        for population in self._in_order():
+            yield from population.members
+
+    def _in_order(self) -> list[Population]:
+        return sorted(self.populations.values(), key=lambda each: len(self.recipe.lineage(each.name)))
+
+    def comparison(self, reference: str, pruned: str) -> Comparison:
+        """Return the comparison of two populations, with the control of the pruned one."""
+        control = self.populations[pruned].control
+        paired = shares_training(self.populations[reference].lineage, self.populations[pruned].lineage)
+        return Comparison(reference, pruned, None if control == reference else control, paired)
+
+
+def resolve(source: Source) -> Study:
+    """Plan a study without decoding data or building a network.
+
+    Raises InputError (file, line, key) where a schedule does not fit its stage.
+    """
+    recipe = source.recipe
+    data, fingerprint = recipe.data.describe(), recipe.data.fingerprint()
+    plans: dict[str, tuple[PlannedStage, ...]] = {}
+    for name in sorted(recipe.populations, key=lambda each: len(recipe.lineage(each))):
+        parent = recipe.populations[name].from_
+        before = plans[parent] if parent else ()
+        plans[name] = before + _plan(source, name, data, len(before))
+    populations = {}
+    for name in recipe.populations:
+        lineage = plans[name]
+        own = tuple(stage for stage in lineage if stage.population == name)
+        members = tuple(
+            Member(name, seed, _keys(source, lineage, fingerprint, seed) if fingerprint else ())
+            for seed in range(recipe.seeds)
+        )
+        populations[name] = Population(
+            name, recipe.populations[name].from_, lineage, own, members, _control_of(recipe, name)
+        )
+    return Study(source, data, fingerprint, populations)
+
+
+def _plan(source: Source, name: str, data: DataSummary, before: int) -> tuple[PlannedStage, ...]:
+    planned = []
+    for ordinal, (title, options) in enumerate(source.recipe.populations[name].stages.items(), before + 1):
+        per_epoch, iterations = 1, 0
+        if isinstance(options, TrainStage):
+            per_epoch = -(-data.train // options.batch_size)
+            iterations = per_epoch * options.epochs
+        try:
+            updates = _updates(options, iterations, per_epoch)
+        except ValueError as error:
+            path = ("populations", name, "stages", title, *(("prune",) if iterations else ()), "schedule")
+            raise source.error(path, str(error)) from None
+        planned.append(PlannedStage(name, title, options, ordinal, iterations, per_epoch, updates))
+    return tuple(planned)
+
+
+def _updates(options: Stage, iterations: int, per_epoch: int) -> list[tuple[int, float]]:
+    prune: Prune | None = options if isinstance(options, PruneStage) else options.prune
+    if prune is None:
+        return []
+    schedule: Schedule = prune.schedule
+    schedule.check(Progress(0, iterations or schedule.rounds, per_epoch))
+    updates = planned_updates(schedule, iterations, per_epoch) if iterations else planned_rounds(schedule)
+    if not updates:
+        length = f"{iterations} iterations" if iterations else f"{schedule.rounds} rounds"
+        raise ValueError(f"none of the updates of {schedule.name} falls into the stage, which has {length}")
+    return updates
+
+
+def _keys(source: Source, lineage: tuple[PlannedStage, ...], fingerprint: str, seed: int) -> tuple[str, ...]:
+    """Return the key of every stage: a digest of what the stage is made of, and of its parent's key."""
+    recipe = source.recipe
+    parent = digest(
+        {
+            "engine": ENGINE_VERSION,
+            "model": as_recipe(recipe.model),
+            "data": fingerprint,
+            "versions": versions([recipe.model, recipe.data], source.registry),
+            "seed": seed,
+            **({"threads": recipe.threads} if recipe.threads != 1 else {}),
+        }
+    )
+    keys = []
+    for stage in lineage:
+        options = stage.options
+        parent = digest(
+            {"parent": parent, "stage": as_recipe(options), "versions": versions([options], source.registry)}
+        )
+        keys.append(parent)
+    return tuple(keys)
+
+
+def versions(options: list[Options], registry: Registry) -> dict[str, Any]:
+    """Return what marks the plugins used: a version other than 1, the digest of a plugin file."""
+    marks: dict[str, Any] = {}
+    for plugin in plugins_in(options):
+        entry = registry.entry_of(plugin)
+        if plugin.version != 1 or entry.digest:
+            marks[f"{plugin.kind} {plugin.name}"] = [plugin.version, entry.digest]
+    return marks
+
+
+def columns_of(measure: Measure, registry: Registry) -> str | None:
+    """Return the name under which the columns of a measure are stored; None where it observes nothing of its own."""
+    if type(measure).observe is Measure.observe:
+        return None
+    return f"{measure.name}-{digest([as_recipe(measure), versions([measure], registry)])[:8]}"
+
+
+def shares_training(one: tuple[PlannedStage, ...], other: tuple[PlannedStage, ...]) -> bool:
+    """Return whether members of one seed of two populations share a trained ancestor."""
+    return bool(one and other) and as_recipe(one[0].options) == as_recipe(other[0].options)
+
+
+def _control_of(recipe: Recipe, name: str) -> str | None:
+    """Return the population that differs from ``name`` in nothing but that it does not prune."""
+    block = recipe.populations[name]
+    unpruned = _without_pruning(list(block.stages.values()))
+    if unpruned == [as_recipe(stage) for stage in block.stages.values()]:
+        return None
+    for other, candidate in recipe.populations.items():
+        stages = [as_recipe(stage) for stage in candidate.stages.values()]
+        if other != name and candidate.from_ == block.from_ and stages == unpruned:
+            return other
+    return None
+
+
+def _without_pruning(stages: list[Stage]) -> list[Any]:
+    trained = [as_recipe(stage) for stage in stages if isinstance(stage, TrainStage)]
+    return [{key: value for key, value in stage.items() if key != "prune"} for stage in trained]

@@ -1,0 +1,241 @@
+"""One process that does stages and observations: tasks come as JSON lines on stdin, events leave as JSON lines.
+
+    python -m prunekit.worker
+
+The first line is the :class:`Setup`. Every other line is a task; its last event is ``done`` or ``failed``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TextIO
+
+from pydantic import TypeAdapter
+
+from prunekit.errors import PrunekitError
+from prunekit.protocols import Backbone, Dataset, Measure, Options
+from prunekit.registry import registry
+from prunekit.stages import OfKind, PruneStage, Stage, TrainStage
+from prunekit.store import DamagedError, StageResult, Store, digest
+from prunekit.study import columns_of
+
+Emit = Callable[[dict[str, Any]], None]
+
+
+class Setup(Options):
+    """What all tasks of a worker share."""
+
+    store: str
+    device: str
+    threads: int
+    files: list[str]
+    """Plugin files."""
+    data: Any
+    model: Any
+    debug: bool = False
+
+
+class Worker:
+    """Does tasks, one after the other."""
+
+    def __init__(self, setup: Setup, emit: Emit) -> None:
+        self.setup, self.emit = setup, emit
+        self.store = Store(Path(setup.store))
+        self.registry = registry.with_files([Path(file) for file in setup.files])
+        self.dataset: Dataset = self._plugin("dataset", setup.data)
+        self.backbone: Backbone = self._plugin("backbone", setup.model)
+
+    def _plugin(self, kind: str, block: Any) -> Any:
+        from typing import Annotated
+
+        adapter: TypeAdapter[Any] = TypeAdapter(Annotated[Any, OfKind(kind)])
+        return adapter.validate_python(block, context={"registry": self.registry})
+
+    @cached_property
+    def data(self) -> Any:
+        """The data set, on the device; decoded when first needed."""
+        from prunekit.data import DeviceData
+
+        return DeviceData(self.dataset.load(), self.setup.device)
+
+    def do(self, task: dict[str, Any]) -> None:
+        """Do one task."""
+        if task["task"] == "stage":
+            self._stage(task)
+        else:
+            self._observe(task)
+
+    # ------------------------------------------------------------------------------------------------------- stages
+
+    def _stage(self, task: dict[str, Any]) -> None:
+        key = task["key"]
+        with self.store.locked(key, waiting=lambda: self.emit({"event": "waiting"})):
+            if not self._finished(key):
+                self._run_stage(key, task)
+
+    def _finished(self, key: str) -> bool:
+        """Whether another run has finished the stage by now; a damaged one is done again."""
+        try:
+            return self.store.check_stage(key) is not None
+        except DamagedError:
+            return False
+
+    def _run_stage(self, key: str, task: dict[str, Any]) -> None:
+        from prunekit.training import StageContext, prune
+
+        kind: type[Stage] = TrainStage if "objective" in task["stage"] else PruneStage
+        stage = kind.model_validate(task["stage"], context={"registry": self.registry})
+        started = time.monotonic()
+        network, masks = self._member(task["seed"], task["parent"])
+        context = StageContext(member_seed=task["seed"], ordinal=task["ordinal"], device=self.setup.device)
+        if isinstance(stage, TrainStage):
+            result = self._train(key, network, stage, context, masks)
+        else:
+            result = prune(network, stage, self.data, context, masks=masks)
+        record = {
+            "seed": task["seed"],
+            "ordinal": task["ordinal"],
+            "stage": task["stage"],
+            "parent": task["parent"],
+            "zeros": _zeros(network, result.masks),
+            "seconds": round(time.monotonic() - started, 3),
+            "made_on": made_on(self.setup.device),
+        }
+        weights = dict(network.state_dict())
+        history = {"epochs": result.history, "updates": [vars(update) for update in result.updates]}
+        self.store.save_stage(key, StageResult(weights, result.masks), history, record)
+
+    def _train(self, key: str, network: Any, stage: TrainStage, context: Any, masks: Any) -> Any:
+        from prunekit.training import Checkpoint, train
+
+        resume = None
+        try:
+            found = self.store.load_checkpoint(key)
+            resume = Checkpoint(*found) if found else None
+        except DamagedError as error:
+            self.emit({"event": "notice", "text": f"{error}: the stage starts again"})
+
+        def keep(checkpoint: Checkpoint, epoch: dict[str, Any]) -> None:
+            self.store.save_checkpoint(key, checkpoint.tensors, checkpoint.meta)
+            self.emit({"event": "epoch", **epoch})
+
+        def tell(progress: dict[str, Any]) -> None:
+            self.emit({"event": "progress", **progress})
+
+        return train(
+            network, stage, self.data, context, masks=masks, resume=resume, on_epoch=keep, on_progress=tell
+        )
+
+    def _member(self, seed: int, key: str | None) -> tuple[Any, dict[str, Any]]:
+        """Return the network of a member at the end of a stage, or before the first one, and its masks."""
+        from prunekit.network import build_network
+
+        network = build_network(self.backbone, self.dataset.describe(), seed).to(self.setup.device)
+        if key is None:
+            return network, {}
+        result = self.store.load_stage(key)
+        network.load_state_dict(result.weights)
+        return network, {name: mask.to(self.setup.device) for name, mask in result.masks.items()}
+
+    # ------------------------------------------------------------------------------------------------- observations
+
+    def _observe(self, task: dict[str, Any]) -> None:
+        from prunekit.network import ObservedNetwork, base_columns
+
+        key, split = task["key"], task["split"]
+        measures: list[Measure] = [self._plugin("measure", each) for each in task["measures"]]
+        network, masks = self._member(task["seed"], key)
+        member = ObservedNetwork(network, self.data, split)
+        examples = getattr(self.data.source, split)
+        record = {
+            "seed": task["seed"],
+            "examples": len(examples.ids),
+            "ids": digest(list(examples.ids)),
+            "classes": list(self.data.source.classes),
+            "zeros": _zeros(network, masks),
+            "made_on": made_on(self.setup.device),
+        }
+        with self.store.locked(key):
+            if task["base"]:  # another run may have written the same meanwhile: the same bytes
+                names = {"example_id": list(examples.ids), "label": examples.labels}
+                columns = {**names, **base_columns(member.logits(), examples.labels)}
+                self.store.save_observation(key, split, columns, record)
+            for measure in measures:
+                name = columns_of(measure, self.registry)
+                self.store.save_observation(key, split, measure.observe(member), record, name)
+
+
+def made_on(device: str) -> dict[str, str]:
+    """Return what a result was made on: recorded, but no part of its key."""
+    import platform
+
+    import torch
+
+    import prunekit
+
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.machine()
+    return {"device": device, "name": name, "torch": torch.__version__, "prunekit": prunekit.__version__}
+
+
+def _zeros(network: Any, masks: dict[str, Any]) -> dict[str, int]:
+    """Count the zeros of the weights of convolutions and linear layers and of whatever else is masked."""
+    from prunekit.masks import count_zeros, find_targets
+    from prunekit.protocols import TargetSelection
+
+    everything = TargetSelection(parameters=["weight", "bias"])
+    usual = {target.name for target in find_targets(network, TargetSelection())}
+    counted = [t for t in find_targets(network, everything) if t.name in usual or t.name in masks]
+    zeros, total = count_zeros(counted)
+    return {"zeros": zeros, "total": total}
+
+
+def serve(lines: TextIO, emit: Emit) -> None:
+    """Do the tasks of ``lines`` until they end."""
+    from prunekit.training import configure_threads
+
+    setup = Setup.model_validate_json(lines.readline())
+    configure_threads(setup.threads)
+    worker = Worker(setup, emit)
+    emit({"event": "ready"})
+    for line in lines:
+        try:
+            worker.do(json.loads(line))
+        except BrokenPipeError:
+            raise
+        except PrunekitError as error:
+            emit({"event": "failed", "error": str(error)})
+        except Exception as error:
+            if setup.debug:
+                import traceback
+
+                traceback.print_exc()
+            emit({"event": "failed", "error": f"{type(error).__name__}: {error}".splitlines()[0]})
+        else:
+            emit({"event": "done"})
+
+
+def main() -> None:
+    """Serve stdin; exit silently when whoever asked is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends Ctrl-C to all; whoever asked ends us
+    events = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what a library prints is no event
+
+    def emit(event: dict[str, Any]) -> None:
+        events.write(json.dumps(event) + "\n")
+        events.flush()
+
+    with contextlib.suppress(BrokenPipeError):
+        serve(sys.stdin, emit)
+    os._exit(0)  # skips the flush of a pipe that may be broken, and nothing else is open
+
+
+if __name__ == "__main__":
+    main()
