@@ -1,0 +1,127 @@
+"""When the built-in schedules prune, and how much."""
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from prunekit import Progress, Schedule
+from prunekit.plugins.schedules.delayed_gmp import DelayedGMP
+from prunekit.plugins.schedules.gmp import GMP
+from prunekit.plugins.schedules.one_shot import OneShot
+from prunekit.times import Time
+from prunekit.updates import planned_rounds, planned_updates
+
+
+def gmp(sparsity: float = 0.9, **options: object) -> GMP:
+    return GMP.model_validate({"sparsity": sparsity, **options})
+
+
+def sweep(schedule: Schedule, total: int, per_epoch: int = 10) -> list[tuple[int, float]]:
+    schedule.check(Progress(0, total, per_epoch))
+    return planned_updates(schedule, total, per_epoch)
+
+
+# ------------------------------------------------------------------------------------------------ one_shot
+
+
+def test_one_shot_prunes_once_at_its_beginning() -> None:
+    assert sweep(OneShot(sparsity=0.9), 50) == [(0, 0.9)]
+    assert sweep(OneShot(sparsity=0.9, begin=Time.parse("2ep1it")), 50) == [(21, 0.9)]
+    assert sweep(OneShot(sparsity=0.9, begin=Time.parse("100%")), 50) == [(50, 0.9)]
+    assert planned_rounds(OneShot(sparsity=0.0)) == [(0, 0.0)]
+
+
+# ------------------------------------------------------------------------------------------------ gmp
+
+
+def test_gmp_makes_the_39_updates_of_the_supervised_recipe() -> None:
+    updates = sweep(gmp(begin="1000it", end="20000it", every="500it"), 205 * 391, 391)
+    assert len(updates) == 39
+    assert updates[0] == (1000, 0.0)
+    assert updates[-1] == (20000, 0.9)
+    assert [iteration for iteration, _ in updates] == list(range(1000, 20001, 500))
+
+
+def test_gmp_reaches_its_end_where_every_does_not_divide_it() -> None:
+    updates = sweep(gmp(begin="125it", end="2476it", every="62it"), 500 * 49, 49)
+    assert [iteration for iteration, _ in updates] == [*range(125, 2476, 62), 2476]
+    assert updates[-2][0] == 2419
+    assert updates[-1] == (2476, 0.9)
+
+
+def test_gmp_follows_the_cubic_of_the_paper() -> None:
+    updates = sweep(gmp(0.8, initial=0.2, begin="10it", end="20it", every="5it"), 30)
+    # s = .8 + (.2 − .8)(1 − x)³ at x = 0, ½, 1
+    np.testing.assert_allclose([s for _, s in updates], [0.2, 0.8 - 0.6 / 8, 0.8], rtol=1e-15)
+
+
+def test_gmp_by_default_prunes_every_epoch_of_the_first_half() -> None:
+    updates = sweep(gmp(), 80)
+    assert [iteration for iteration, _ in updates] == [0, 10, 20, 30, 40]
+    assert [s for _, s in updates] == pytest.approx([0.9 * (1 - (1 - x / 4) ** 3) for x in range(5)])
+
+
+def test_a_share_of_a_short_stage_between_updates_is_at_least_one_iteration() -> None:
+    assert [i for i, _ in sweep(gmp(begin="0%", end="100%", every="1%"), 4)] == [0, 1, 2, 3, 4]
+
+
+def test_gmp_that_begins_where_it_ends_prunes_once() -> None:
+    assert sweep(gmp(begin="5it", end="5it", every="1it"), 20) == [(5, 0.9)]
+
+
+def test_gmp_may_end_with_the_stage_and_begin_before_it() -> None:
+    assert [i for i, _ in sweep(gmp(begin="0it", end="2ep", every="1ep"), 20)] == [0, 10, 20]
+
+
+def test_gmp_of_nought_is_a_control_that_updates_and_prunes_nothing() -> None:
+    assert sweep(gmp(0.0, end="20it"), 20) == [(0, 0.0), (10, 0.0), (20, 0.0)]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"begin": "3ep", "end": "1ep"}, r"begin 3ep \(iteration 30\) comes after end 1ep \(iteration 10\)"),
+        ({"begin": "60%"}, r"begin 60% \(iteration 12\) comes after end 50% \(iteration 10\)"),
+        ({"end": "3ep"}, r"end 3ep \(iteration 30\) lies after the stage's 20 iterations"),
+        ({"end": "21it"}, "end 21it"),
+    ],
+)
+def test_gmp_refuses_times_that_do_not_fit_the_stage(options: dict[str, str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        gmp(**options).check(Progress(0, 20, 10))
+
+
+@pytest.mark.parametrize("every", ["0it", "0ep", "0%", "0ep0it"])
+def test_gmp_refuses_no_time_between_updates(every: str) -> None:
+    with pytest.raises(ValidationError, match="is no time between updates"):
+        gmp(every=every)
+
+
+def test_gmp_refuses_to_begin_above_its_end() -> None:
+    with pytest.raises(ValidationError, match=r"initial 0\.95 is above sparsity 0\.9"):
+        gmp(0.9, initial=0.95)
+
+
+def test_gmp_in_a_loop_of_unknown_length_takes_times_in_iterations_alone() -> None:
+    unknown = Progress(4, None, None)
+    assert gmp(begin="0it", end="4it", every="2it").target(unknown) == 0.9
+    gmp(begin="0it", end="4it", every="2it").check(unknown)
+    with pytest.raises(ValueError, match="unknown length"):
+        gmp(begin="0it", end="4it", every="1ep").check(unknown)
+
+
+# ------------------------------------------------------------------------------------------------ delayed_gmp
+
+
+def test_delayed_gmp_makes_the_updates_of_the_contrastive_recipe() -> None:
+    schedule = DelayedGMP.model_validate({"sparsity": 0.9, "begin": "2440it", "end": "4760it", "every": "62it"})
+    updates = sweep(schedule, 500 * 49, 49)
+    assert [i for i, _ in updates] == [*range(2440, 4760, 62), 4760]
+    assert updates[0][1] == 0.0
+    assert updates[-1][1] == 0.9
+
+
+def test_delayed_gmp_by_default_prunes_between_a_tenth_and_a_fifth() -> None:
+    updates = sweep(DelayedGMP(sparsity=0.5), 200)
+    assert [i for i, _ in updates] == [20, 30, 40]
+    assert [s for _, s in updates] == pytest.approx([0.0, 0.5 * (1 - 1 / 8), 0.5])

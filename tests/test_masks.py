@@ -1,0 +1,400 @@
+"""What is pruned, and how masks grow: against numpy's stable sort, and against torch.nn.utils.prune itself."""
+
+import copy
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations, prune
+
+from prunekit import masks
+from prunekit.errors import InputError
+from prunekit.protocols import Target, TargetSelection
+
+
+class Network(nn.Module):
+    """Convolution, normalisation, head and projector, named as in prunekit's own networks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 6, 3), nn.Flatten())
+        self.head = nn.Linear(6 * 4 * 4, 5)
+        self.projector = nn.Linear(6 * 4 * 4, 7)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.encoder(images))
+
+
+@pytest.fixture
+def network() -> Network:
+    torch.manual_seed(0)
+    return Network()
+
+
+def random_scores(targets: Sequence[Target], seed: int = 1) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return {t.name: torch.randn(t.mask.shape, generator=generator) for t in targets}
+
+
+def kept_by_sorting(scores: np.ndarray, pruned_before: np.ndarray, count: int) -> np.ndarray:
+    """Keep all but ``count`` weights: those pruned before, then by score, equal ones in order."""
+    order = np.argsort(np.where(pruned_before, -1, 0), kind="stable")
+    rest = order[pruned_before.sum() :]
+    order = np.concatenate([order[: pruned_before.sum()], rest[np.argsort(scores[rest], kind="stable")]])
+    kept = np.ones(len(scores), bool)
+    kept[order[: max(count, int(pruned_before.sum()))]] = False
+    return kept
+
+
+def flat(tensors: Sequence[Tensor]) -> np.ndarray:
+    return np.concatenate([t.detach().contiguous().reshape(-1).numpy() for t in tensors])
+
+
+def names(targets: Sequence[Target]) -> list[str]:
+    return [target.name for target in targets]
+
+
+# ------------------------------------------------------------------------------------------------ what is pruned
+
+
+def test_weights_of_convolutions_and_linear_layers_are_pruned_head_in_projector_out(network: Network) -> None:
+    assert names(masks.find_targets(network)) == ["encoder.0.weight", "encoder.3.weight", "head.weight"]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"modules": ["linear"]}, ["head.weight"]),
+        ({"modules": ["conv"]}, ["encoder.0.weight", "encoder.3.weight"]),
+        ({"parameters": ["bias"]}, ["encoder.0.bias", "encoder.3.bias", "head.bias"]),
+        ({"modules": ["linear"], "parameters": ["weight", "bias"]}, ["head.weight", "head.bias"]),
+        ({"include": ["*.3.*", "proj*"], "exclude": []}, ["encoder.3.weight", "projector.weight"]),
+        ({"exclude": ["encoder.*", "projector.*"]}, ["head.weight"]),
+        ({"include": ["Head.*", "encoder.0.weight"]}, ["encoder.0.weight"]),  # case matters
+    ],
+)
+def test_a_selection_goes_by_module_type_parameter_and_globs(
+    network: Network, options: dict, expected: list[str]
+) -> None:
+    assert names(masks.find_targets(network, TargetSelection(**options))) == expected
+
+
+def test_parts_narrow_the_selection(network: Network) -> None:
+    assert names(masks.find_targets(network, within_parts={"head"})) == ["head.weight"]
+    assert names(masks.find_targets(network, within_parts=["encoder"])) == ["encoder.0.weight", "encoder.3.weight"]
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv1d(2, 3, 3),
+        nn.Conv3d(2, 3, 3),
+        nn.ConvTranspose1d(2, 3, 3),
+        nn.ConvTranspose2d(2, 3, 3),
+        nn.ConvTranspose3d(2, 3, 3),
+    ],
+)
+def test_every_convolution_counts(layer: nn.Module) -> None:
+    assert names(masks.find_targets(layer)) == ["weight"]
+
+
+def test_tied_parameters_count_once_and_are_excluded_by_any_of_their_names() -> None:
+    model = nn.ModuleDict({"a": nn.Linear(4, 4), "b": nn.Linear(4, 4), "c": nn.Linear(4, 4)})
+    model["b"].weight = model["a"].weight
+    targets = masks.find_targets(model)
+    assert names(targets) == ["a.weight", "c.weight"]
+    masks.grow(targets, random_scores(targets), 0.5, "network")
+    assert masks.count_zeros(targets) == (16, 32)
+    assert names(masks.find_targets(model, TargetSelection(exclude=["b.*"]))) == ["c.weight"]
+
+
+def test_a_module_used_twice_counts_once() -> None:
+    layer = nn.Linear(4, 4)
+    assert names(masks.find_targets(nn.ModuleList([layer, layer]))) == ["0.weight"]
+
+
+def test_a_selection_of_nothing_says_what_there_is(network: Network) -> None:
+    with pytest.raises(InputError, match=r"include \['decoder.\*'\].* selects none of the model's encoder.0.weight"):
+        masks.find_targets(network, TargetSelection(include=["decoder.*"]))
+    with pytest.raises(InputError, match=r"parts \['tail'\]"):
+        masks.find_targets(network, within_parts={"tail"})
+    with pytest.raises(InputError, match="no convolution and no linear layer"):
+        masks.find_targets(nn.Sequential(nn.BatchNorm2d(3), nn.ReLU()))
+
+
+def test_lazy_parameters_are_refused_until_they_have_values() -> None:
+    model = nn.Sequential(nn.LazyLinear(3))
+    with pytest.raises(InputError, match=r"0\.weight has no values yet"):
+        masks.find_targets(model)
+    model(torch.zeros(1, 4))
+    assert masks.find_targets(model)[0].mask.shape == (3, 4)
+
+
+def test_computed_weights_are_refused_where_they_are_selected(network: Network) -> None:
+    prune.l1_unstructured(network.head, "weight", amount=3)
+    parametrizations.weight_norm(network.projector)
+    with pytest.raises(InputError, match=r"head\.weight is computed from other parameters"):
+        masks.find_targets(network)
+    assert len(masks.find_targets(network, TargetSelection(include=["encoder.*"]))) == 2
+
+
+def test_given_masks_are_taken_over_and_wrong_ones_refused(network: Network) -> None:
+    given = torch.rand(5, 96) > 0.5
+    targets = masks.find_targets(network, masks={"head.weight": given})
+    assert torch.equal(targets[2].mask, given)
+    assert targets[0].mask.all()
+    with pytest.raises(
+        InputError, match=r"mask of head\.weight is torch.bool \[5, 95\]: expected torch.bool \[5, 96\]"
+    ):
+        masks.find_targets(network, masks={"head.weight": given[:, 1:]})
+    with pytest.raises(InputError, match=r"torch.float32 \[5, 96\]"):
+        masks.find_targets(network, masks={"head.weight": given.float()})
+    with pytest.raises(InputError, match=r"'hed\.weight', which the model does not have \(did you mean 'head.weight'"):
+        masks.find_targets(network, masks={"hed.weight": given})
+
+
+# ------------------------------------------------------------------------------------------------ how masks grow
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 0.1, 0.5, 0.9, 1 - 1 / 1128])
+def test_network_masks_equal_a_stable_sort(network: Network, sparsity: float) -> None:
+    targets = masks.find_targets(network)
+    scores = random_scores(targets)
+    total = 8 * 3 * 9 + 6 * 8 * 9 + 5 * 96
+    assert total == 1128
+    masks.grow(targets, scores, sparsity, "network")
+    expected = kept_by_sorting(flat(list(scores.values())), np.zeros(total, bool), round(total * sparsity))
+    np.testing.assert_array_equal(flat([t.mask for t in targets]), expected)
+    np.testing.assert_array_equal(flat([t.parameter for t in targets]) != 0, expected)
+
+
+def test_layer_masks_equal_a_stable_sort_of_every_layer(network: Network) -> None:
+    targets = masks.find_targets(network)
+    scores = random_scores(targets)
+    masks.grow(targets, scores, 0.777, "layer")
+    for target in targets:
+        total = target.mask.numel()
+        expected = kept_by_sorting(flat([scores[target.name]]), np.zeros(total, bool), round(total * 0.777))
+        np.testing.assert_array_equal(flat([target.mask]), expected)
+
+
+def test_a_layers_weights_and_biases_are_ranked_together(network: Network) -> None:
+    targets = masks.find_targets(network, TargetSelection(modules=["linear"], parameters=["weight", "bias"]))
+    scores = {"head.weight": torch.zeros(5, 96), "head.bias": -torch.ones(5)}
+    masks.grow(targets, scores, 7 / 485, "layer")
+    assert not targets[1].mask.any()  # all five biases, then two weights
+    assert masks.count_zeros(targets) == (7, 485)
+
+
+@pytest.mark.parametrize("sparsity", [0.3, 0.9])
+def test_the_mask_is_the_one_of_global_unstructured_where_nothing_is_tied(network: Network, sparsity: float) -> None:
+    for parameter in network.parameters():  # distinct magnitudes
+        parameter.data = (torch.randperm(parameter.numel()) + 1.0).view_as(parameter) * parameter.numel() ** -0.5
+    theirs = copy.deepcopy(network)
+    layers = [(theirs.encoder[0], "weight"), (theirs.encoder[3], "weight"), (theirs.head, "weight")]
+    prune.global_unstructured(layers, prune.L1Unstructured, amount=round(1128 * sparsity))
+    targets = masks.find_targets(network)
+    masks.grow(targets, {t.name: t.parameter.abs() for t in targets}, sparsity, "network")
+    for target, (module, _) in zip(targets, layers, strict=True):
+        assert torch.equal(target.mask, module.weight_mask.bool())
+        assert torch.equal(target.parameter, module.weight)
+
+
+def test_of_equal_scores_the_first_go_first(network: Network) -> None:
+    targets = masks.find_targets(network)
+    masks.grow(targets, {t.name: torch.ones(t.mask.shape) for t in targets}, 0.5, "network")
+    np.testing.assert_array_equal(flat([t.mask for t in targets]), np.arange(1128) >= 564)
+
+
+def test_ties_at_the_threshold_are_cut_exactly() -> None:
+    model = nn.Linear(5, 2)
+    targets = masks.find_targets(model)
+    masks.grow(targets, {"weight": torch.tensor([[3.0, 1, 2, 2, 0], [2, 2, 5, 2, 4]])}, 0.4, "network")
+    assert targets[0].mask.int().tolist() == [[1, 0, 0, 0, 0], [1, 1, 1, 1, 1]]
+
+
+def test_signed_tiny_and_infinite_scores_are_ranked_as_they_are() -> None:
+    model = nn.Linear(8, 1)
+    targets = masks.find_targets(model)
+    scores = [-3.0, 2.0, 1e-44, -1e-44, 0.0, float("inf"), -float("inf"), -1e30]
+    masks.grow(targets, {"weight": torch.tensor([scores])}, 0.5, "network")
+    assert targets[0].mask.int().tolist() == [[0, 1, 1, 0, 1, 1, 0, 0]]
+    masks.grow(targets, {"weight": torch.tensor([scores])}, 7 / 8, "network")
+    assert targets[0].mask.int().tolist() == [[0, 0, 0, 0, 0, 1, 0, 0]]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64, torch.int64])
+def test_scores_of_any_type_keep_their_order(dtype: torch.dtype) -> None:
+    model = nn.Linear(4, 1)
+    targets = masks.find_targets(model)
+    step = 1 if dtype == torch.int64 else torch.finfo(dtype).eps
+    scores = torch.tensor([[1, 1, 1, 1]]).to(dtype) + torch.tensor([[3, 1, 0, 2]]).to(dtype) * step
+    masks.grow(targets, {"weight": scores}, 0.5, "network")
+    assert targets[0].mask.int().tolist() == [[1, 0, 0, 1]]
+
+
+def test_scores_of_different_types_are_compared_by_value() -> None:
+    model = nn.Sequential(nn.Linear(2, 1), nn.Linear(2, 1))
+    targets = masks.find_targets(model)
+    scores = {"0.weight": torch.tensor([[1.5, 3]]).bfloat16(), "1.weight": torch.tensor([[2.0, 1.0]]).double()}
+    masks.grow(targets, scores, 0.5, "network")
+    assert flat([t.mask for t in targets]).tolist() == [False, True, True, False]
+
+
+@pytest.mark.parametrize("within", ["network", "layer"])
+def test_pruned_weights_count_and_never_return(network: Network, within: str) -> None:
+    targets = masks.find_targets(network)
+    before = np.zeros(1128, bool)
+    for step, sparsity in enumerate([0.2, 0.2, 0.5, 0.9]):
+        scores = random_scores(targets, seed=step)  # another order every time
+        masks.grow(targets, scores, sparsity, within)
+        after = ~flat([t.mask for t in targets])
+        assert after[before].all()
+        if within == "network":
+            expected = kept_by_sorting(flat(list(scores.values())), before, round(1128 * sparsity))
+            np.testing.assert_array_equal(~after, expected)
+        before = after
+        if within == "layer":
+            assert [int((~t.mask).sum()) for t in targets] == [round(t.mask.numel() * sparsity) for t in targets]
+
+
+def test_a_sparser_network_stays_as_it_is(network: Network) -> None:
+    targets = masks.find_targets(network)
+    masks.grow(targets, random_scores(targets), 0.8, "network")
+    before = [t.mask.clone() for t in targets]
+    masks.grow(targets, random_scores(targets, seed=2), 0.3, "network")
+    assert all(torch.equal(t.mask, mask) for t, mask in zip(targets, before, strict=True))
+
+
+def test_within_layers_a_sparser_layer_stays_and_the_others_grow(network: Network) -> None:
+    targets = masks.find_targets(network, masks={"head.weight": torch.arange(480).view(5, 96) >= 400})
+    masks.grow(targets, random_scores(targets), 0.5, "layer")
+    assert [int((~t.mask).sum()) for t in targets] == [108, 216, 400]
+
+
+def test_zeros_that_were_never_pruned_do_not_count_as_pruned() -> None:
+    model = nn.Linear(4, 1)
+    model.weight.data = torch.tensor([[0.0, 0.0, 5.0, 1.0]])
+    targets = masks.find_targets(model)
+    masks.grow(targets, {"weight": torch.tensor([[9.0, 8, 1, 2]])}, 0.5, "network")
+    assert targets[0].mask.int().tolist() == [[1, 1, 0, 0]]
+    assert masks.count_zeros(targets) == (4, 4)
+
+
+def test_forty_updates_leave_one_bool_mask_and_no_trace_in_the_modules(network: Network) -> None:
+    targets = masks.find_targets(network)
+    for i in range(1, 41):
+        masks.grow(targets, random_scores(targets, seed=i), 0.9 * i / 40, "network")
+    assert masks.count_zeros(targets) == (round(1128 * 0.9), 1128)
+    assert all(t.mask.dtype == torch.bool for t in targets)
+    assert all(not m._forward_pre_hooks for m in network.modules())
+    assert set(network.state_dict()) == set(Network().state_dict())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.pop("head.weight"), r"no scores for head\.weight"),
+        (lambda s: s.update({"head.weight": torch.zeros(96, 5)}), r"\[96, 5\] for head\.weight: expected \[5, 96\]"),
+        (lambda s: s["head.weight"].fill_(float("nan")), r"NaN.* for head\.weight"),
+    ],
+)
+def test_bad_scores_are_refused_and_change_nothing(network: Network, change, message: str) -> None:
+    targets = masks.find_targets(network)
+    scores = random_scores(targets)
+    change(scores)
+    before = [t.parameter.clone() for t in targets]
+    with pytest.raises(InputError, match=message):
+        masks.grow(targets, scores, 0.5, "layer")
+    assert all(t.mask.all() for t in targets)
+    assert all(torch.equal(t.parameter, w) for t, w in zip(targets, before, strict=True))
+
+
+@pytest.mark.parametrize("sparsity", [1.0, -0.1, float("nan"), 2.0])
+def test_an_impossible_sparsity_is_refused(network: Network, sparsity: float) -> None:
+    targets = masks.find_targets(network)
+    with pytest.raises(InputError, match="expected at least 0 and less than 1"):
+        masks.grow(targets, random_scores(targets), sparsity, "network")
+
+
+# ------------------------------------------------------------------------------------------------ the user's model
+
+
+def test_channels_last_weights_get_the_same_mask_and_keep_their_memory_format(network: Network) -> None:
+    other = copy.deepcopy(network).to(memory_format=torch.channels_last)
+    assert not other.encoder[3].weight.is_contiguous()
+    ours, theirs = masks.find_targets(network), masks.find_targets(other)
+    for targets in (ours, theirs):
+        scores = {t.name: t.parameter.detach().abs().round(decimals=2) for t in targets}  # many ties
+        masks.grow(targets, scores, 0.6, "network")
+    assert all(torch.equal(a.mask, b.mask) for a, b in zip(ours, theirs, strict=True))
+    assert other.encoder[3].weight.is_contiguous(memory_format=torch.channels_last)
+    assert not other.encoder[3].weight.is_contiguous()
+
+
+def test_bfloat16_weights_are_pruned_exactly_and_stay_bfloat16(network: Network) -> None:
+    network.bfloat16()
+    targets = masks.find_targets(network)
+    masks.grow(targets, {t.name: t.parameter.abs() for t in targets}, 0.9, "network")
+    assert sum(int((~t.mask).sum()) for t in targets) == round(1128 * 0.9)
+    assert network.head.weight.dtype == torch.bfloat16
+
+
+def test_parameters_keep_identity_order_storage_and_hooks(network: Network) -> None:
+    calls: list[str] = []
+    network.head.register_forward_pre_hook(lambda *_: calls.append("pre"))
+    network.head.weight.register_hook(lambda gradient: calls.append("gradient"))
+    before = [(name, id(p), p.data_ptr(), p.requires_grad) for name, p in network.named_parameters()]
+    targets = masks.find_targets(network)
+    masks.grow(targets, random_scores(targets), 0.5, "layer")
+    assert [(name, id(p), p.data_ptr(), p.requires_grad) for name, p in network.named_parameters()] == before
+    network(torch.randn(2, 3, 8, 8)).sum().backward()
+    assert calls == ["pre", "gradient"]
+
+
+def test_apply_and_mask_gradients_zero_what_is_pruned_alone(network: Network) -> None:
+    targets = masks.find_targets(network)
+    masks.grow(targets, random_scores(targets), 0.5, "network")
+    mask = targets[2].mask
+    network(torch.randn(4, 3, 8, 8)).square().sum().backward()
+    gradient, weight = network.head.weight.grad.clone(), network.head.weight.detach().clone()
+    with torch.no_grad():
+        network.head.weight += 1
+    masks.apply(targets)
+    masks.mask_gradients(targets)
+    assert torch.equal(network.head.weight, (weight + 1) * mask)
+    assert torch.equal(network.head.weight.grad, gradient * mask)
+    assert gradient[~mask].abs().sum() > 0
+
+
+def test_zeros_are_counted_from_the_weights(network: Network) -> None:
+    targets = masks.find_targets(network)
+    network.head.weight.data.zero_()
+    network.encoder[0].weight.data.fill_(-0.0)
+    assert masks.count_zeros(targets) == (480 + 216, 1128)
+    assert masks.sparsity(targets) == pytest.approx(696 / 1128)
+
+
+# ------------------------------------------------------------------------------------------------ storing masks
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (7,), (8,), (9,), (3, 5, 2, 2), (0,)])
+def test_packing_keeps_every_bit(shape: tuple[int, ...]) -> None:
+    mask = torch.rand(shape, generator=torch.Generator().manual_seed(3)) > 0.5
+    packed = masks.pack(mask)
+    assert packed.dtype == torch.uint8
+    assert packed.shape == ((mask.numel() + 7) // 8,)
+    assert torch.equal(masks.unpack(packed, shape), mask)
+
+
+def test_packing_is_by_logical_order_not_by_memory() -> None:
+    mask = torch.rand(4, 3, 2, 2) > 0.5
+    assert torch.equal(masks.pack(mask.to(memory_format=torch.channels_last)), masks.pack(mask))
+    assert masks.pack(torch.tensor([True] + [False] * 8)).tolist() == [128, 0]
+
+
+def test_a_packed_mask_of_another_size_is_refused() -> None:
+    with pytest.raises(InputError, match=r"shape \[4, 4\] is torch.uint8 \[2\], not torch.uint8 \[3\]"):
+        masks.unpack(torch.zeros(3, dtype=torch.uint8), (4, 4))

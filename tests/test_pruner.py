@@ -1,0 +1,353 @@
+"""Pruning in a loop of one's own."""
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import prune
+from torch.optim.swa_utils import AveragedModel
+
+from prunekit import Criterion, InputError, Progress, Pruner, PruningContext, Schedule
+from prunekit.protocols import TargetSelection
+from prunekit.updates import Update, planned_rounds, planned_updates
+
+
+class Rounds(Schedule):
+    """Equal increments, in three rounds."""
+
+    name = "rounds"
+
+    @property
+    def rounds(self) -> int:
+        return 3
+
+    def target(self, now: Progress) -> float | None:
+        return self.sparsity * (now.iteration + 1) / 3
+
+
+def small() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 4 * 4, 3))
+
+
+def batches(count: int) -> list[tuple[Tensor, Tensor]]:
+    generator = torch.Generator().manual_seed(7)
+    return [
+        (torch.randn(16, 1, 6, 6, generator=generator), torch.randint(3, (16,), generator=generator))
+        for _ in range(count)
+    ]
+
+
+def loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    return F.cross_entropy(model(batch[0]), batch[1])
+
+
+OPTIMIZERS = {
+    "sgd": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.01),
+    "adam": lambda p: torch.optim.Adam(p, lr=0.01, weight_decay=0.01),
+    "adamw": lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.1),
+}
+
+# ------------------------------------------------------------------------------------------------ when
+
+
+def test_without_a_loop_it_prunes_at_once() -> None:
+    model = small()
+    pruner = Pruner(model, sparsity=0.9)
+    total = 8 * 9 + 3 * 128
+    assert pruner.updates == [Update(0, None, round(total * 0.9) / total)]
+    assert pruner.sparsity == round(total * 0.9) / total
+    assert sum(int((w == 0).sum()) for w in (model[0].weight, model[4].weight)) == round(total * 0.9)
+
+
+def test_updates_are_made_when_the_schedule_says_so_and_are_the_planned_ones() -> None:
+    model = small()
+    options = {"sparsity": 0.8, "begin": "2it", "end": "1ep5it", "every": "4it"}
+    pruner = Pruner(model, "gmp", iterations_per_epoch=6, **options)
+    for _ in range(12):
+        pruner.step()
+    assert [update.iteration for update in pruner.updates] == [2, 6, 10, 11]
+    assert [update.epoch for update in pruner.updates] == [2 / 6, 1.0, 10 / 6, 11 / 6]
+    planned = planned_updates(pruner.schedule, 12, 6)
+    assert [update.sparsity for update in pruner.updates] == [round(456 * s) / 456 for _, s in planned]
+    assert [iteration for iteration, _ in planned] == [2, 6, 10, 11]
+
+
+def test_a_stage_that_only_prunes_makes_one_update_per_round() -> None:
+    schedule = Rounds(sparsity=0.75)
+    assert planned_rounds(schedule) == [(0, 0.25), (1, 0.5), (2, 0.75)]
+    pruner = Pruner(small(), schedule, iterations=3, iterations_per_epoch=1)
+    for _ in range(schedule.rounds - 1):
+        pruner.step()
+    assert [(u.iteration, u.sparsity) for u in pruner.updates] == [(0, 0.25), (1, 0.5), (2, 0.75)]
+
+
+def test_a_plan_with_an_impossible_sparsity_is_refused() -> None:
+    class TooMuch(Rounds):
+        def target(self, now: Progress) -> float | None:
+            return 1.0 if now.iteration == 2 else None
+
+    with pytest.raises(ValueError, match=r"wants a sparsity of 1\.0 at iteration 2"):
+        planned_rounds(TooMuch(sparsity=0.5))
+    with pytest.raises(ValueError, match="at iteration 2"):
+        planned_updates(TooMuch(sparsity=0.5), 4, 2)
+
+
+@pytest.mark.parametrize("criterion", ["magnitude", "random"])
+def test_going_on_from_masks_and_iteration_gives_the_same_masks_and_repeats_no_update(criterion: str) -> None:
+    options: dict[str, Any] = {"criterion": criterion, "sparsity": 0.9, "begin": "0it", "end": "9it", "every": "3it"}
+    whole, first = small(), small()
+    at_once, before = Pruner(whole, "gmp", seed=5, **options), Pruner(first, "gmp", seed=5, **options)
+    for _ in range(9):
+        at_once.step()
+    for _ in range(3):
+        before.step()
+    second = small()
+    second.load_state_dict(first.state_dict())
+    after = Pruner(second, "gmp", seed=5, masks=before.masks, iteration=before.iteration, **options)
+    assert after.updates == []
+    for _ in range(6):
+        after.step()
+    assert before.updates + after.updates == at_once.updates
+    assert all(torch.equal(after.masks[name], mask) for name, mask in at_once.masks.items())
+
+
+def test_an_already_pruned_network_is_pruned_further() -> None:
+    model = small()
+    first = Pruner(model, sparsity=0.5).finalize()
+    second = Pruner(model, sparsity=0.8, masks=first).finalize()
+    assert all(not second[name][~first[name]].any() for name in first)
+    assert sum(int((~mask).sum()) for mask in second.values()) == round(456 * 0.8)
+
+
+# ------------------------------------------------------------------------------------------------ training
+
+
+@pytest.mark.parametrize("optimizer", sorted(OPTIMIZERS))
+@pytest.mark.parametrize("hooked", [False, True])
+def test_pruned_weights_stay_exactly_zero_through_momentum_and_weight_decay(optimizer: str, hooked: bool) -> None:
+    model = small()
+    steps = OPTIMIZERS[optimizer](model.parameters())
+    follow = {"optimizer": steps} if hooked else {}
+    pruner = Pruner(model, "gmp", sparsity=0.9, begin="1it", end="7it", every="2it", **follow)
+    for batch in batches(10):
+        steps.zero_grad()
+        loss(model, batch).backward()
+        steps.step()
+        if not hooked:
+            pruner.step()
+        assert all((t.parameter[~t.mask] == 0).all() for t in pruner.targets)
+    assert pruner.iteration == 10
+    assert pruner.sparsity == round(456 * 0.9) / 456
+    assert [update.iteration for update in pruner.updates] == [1, 3, 5, 7]
+
+
+def test_following_the_optimizer_ends_with_finalize() -> None:
+    model = small()
+    steps = torch.optim.SGD(model.parameters(), lr=0.1)
+    pruner = Pruner(model, sparsity=0.5, optimizer=steps)
+    with pytest.raises(InputError, match="do not call it"):
+        pruner.step()
+    masks = pruner.finalize()
+    model[4].weight.grad = torch.ones_like(model[4].weight)
+    steps.step()
+    assert pruner.iteration == 0
+    assert (model[4].weight[~masks["4.weight"]] != 0).all()
+
+
+def test_finalize_gives_masks_of_its_own_and_ends_the_pruning() -> None:
+    model = small()
+    pruner = Pruner(model, sparsity=0.5)
+    masks = pruner.finalize()
+    assert {name: mask.dtype for name, mask in masks.items()} == {"0.weight": torch.bool, "4.weight": torch.bool}
+    assert all(torch.equal(mask, pruner.masks[name]) for name, mask in masks.items())
+    assert masks["0.weight"] is not pruner.masks["0.weight"]
+    with pytest.raises(InputError, match="finalised"):
+        pruner.step()
+
+
+def test_training_equals_torchs_own_hooks_under_gradient_clipping() -> None:
+    ours, theirs = small(), small()
+    pruner = Pruner(ours, sparsity=0.7)
+    for name, index in (("0.weight", 0), ("4.weight", 4)):
+        prune.custom_from_mask(theirs[index], "weight", pruner.masks[name])
+    steps = [torch.optim.SGD(m.parameters(), lr=0.1, momentum=0.9) for m in (ours, theirs)]
+    clipped = 0
+    for batch in batches(8):
+        for model, optimizer in zip((ours, theirs), steps, strict=True):
+            optimizer.zero_grad()
+            loss(model, batch).backward()
+            if model is ours:
+                pruner.mask_gradients()
+            clipped += nn.utils.clip_grad_norm_(model.parameters(), 0.1).item() > 0.1
+            optimizer.step()
+        pruner.step()
+    assert clipped == 16
+    theirs(batch[0])  # their weights are computed before a forward pass
+    for index in (0, 4):
+        torch.testing.assert_close(ours[index].weight, theirs[index].weight, rtol=1e-5, atol=1e-7)
+
+
+def test_copies_averages_and_state_dicts_work_in_the_middle_of_pruning() -> None:
+    model = small()
+    names = list(model.state_dict())
+    average = AveragedModel(model)
+    pruner = Pruner(model, "gmp", sparsity=0.9, end="4it", every="1it")
+    for _ in range(4):
+        pruner.step()
+        average.update_parameters(model)
+    twin = copy.deepcopy(model)
+    assert list(model.state_dict()) == names
+    other = small()
+    other.load_state_dict(model.state_dict())
+    for same in (twin, other):
+        assert torch.equal(same.eval()(batches(1)[0][0]), model.eval()(batches(1)[0][0]))
+    with torch.no_grad():
+        twin[4].weight.add_(1)
+    assert pruner.sparsity == round(456 * 0.9) / 456
+
+
+def test_loaded_weights_are_masked_at_the_next_step() -> None:
+    model = small()
+    pruner = Pruner(model, sparsity=0.9)
+    model.load_state_dict(small().state_dict())
+    pruner.step()
+    assert pruner.sparsity == round(456 * 0.9) / 456
+
+
+def test_sparsity_nought_is_a_control() -> None:
+    model, untouched = small(), small()
+    pruner = Pruner(model, sparsity=0.0)
+    assert pruner.updates == [Update(0, None, 0.0)]
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), untouched.parameters(), strict=True))
+
+
+# ------------------------------------------------------------------------------------------------ criteria
+
+
+class Watching(Criterion):
+    """Looks at everything, and disturbs what it can."""
+
+    name = "watching"
+
+    def scores(self, context: PruningContext) -> dict[str, Tensor]:
+        assert context.loss is not None
+        assert context.batches is not None
+        context.model.train()
+        for batch in context.batches():
+            context.loss(context.model, batch).backward()
+        assert all(t.parameter.grad is not None for t in context.targets)
+        return {t.name: t.parameter.grad.abs() for t in context.targets if t.parameter.grad is not None}
+
+
+def test_a_criterion_that_trains_leaves_gradients_statistics_and_mode_as_they_were() -> None:
+    model = small()
+    data = batches(3)
+    loss(model, data[0]).backward()
+    model[1].eval()
+    state = copy.deepcopy(model.state_dict())
+    gradients = [(p.grad, p.grad.clone()) for p in model.parameters() if p.grad is not None]
+    pruner = Pruner(model, Rounds(sparsity=0.0), criterion=Watching(), data=data, loss=loss)
+    pruner.step()  # data can be gone through again
+    assert len(pruner.updates) == 2
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+    assert [m.training for m in model] == [True, False, True, True, True]
+    after = [p.grad for p in model.parameters()]
+    assert len(after) == len(gradients)
+    for now, (grad, values) in zip(after, gradients, strict=True):
+        assert now is grad
+        assert torch.equal(grad, values)
+
+
+def test_data_may_be_a_function_but_not_an_iterator() -> None:
+    def fresh() -> Iterator[Any]:
+        return iter(batches(2))
+
+    pruner = Pruner(small(), Rounds(sparsity=0.5), criterion=Watching(), data=fresh, loss=loss)
+    pruner.step()
+    assert len(pruner.updates) == 2
+    with pytest.raises(InputError, match="only once"):
+        Pruner(small(), sparsity=0.5, data=iter(batches(2)))
+
+
+def test_random_criteria_go_by_seed_and_iteration() -> None:
+    def masks(seed: int) -> Tensor:
+        return Pruner(small(), sparsity=0.5, criterion="random", seed=seed).masks["4.weight"]
+
+    assert torch.equal(masks(1), masks(1))
+    assert not torch.equal(masks(1), masks(2))
+    model, state = small(), torch.get_rng_state()
+    Pruner(model, sparsity=0.5, criterion="random")
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_pruned_weights_are_zero_before_they_are_scored() -> None:
+    seen: list[int] = []
+
+    class Counting(Criterion):
+        name = "counting"
+
+        def scores(self, context: PruningContext) -> dict[str, Tensor]:
+            seen.append(sum(int((t.parameter == 0).sum()) for t in context.targets))
+            return {t.name: t.parameter.abs() for t in context.targets}
+
+    model = small()
+    pruner = Pruner(model, Rounds(sparsity=0.75), criterion=Counting())
+    with torch.no_grad():
+        model[4].weight.add_(1)  # an optimiser step that moves everything
+    pruner.step()
+    assert seen == [0, 114]
+
+
+# ------------------------------------------------------------------------------------------------ which
+
+
+def test_targets_parts_and_within_narrow_what_is_pruned() -> None:
+    pruner = Pruner(small(), sparsity=0.5, targets={"modules": ["linear"]})
+    assert list(pruner.masks) == ["4.weight"]
+    pruner = Pruner(small(), sparsity=0.5, targets=TargetSelection(parameters=["bias"]), parts={"0"})
+    assert list(pruner.masks) == ["0.bias"]
+    pruner = Pruner(small(), sparsity=0.5, within="layer")
+    assert [int((~mask).sum()) for mask in pruner.masks.values()] == [36, 192]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"schedule": "gpm", "sparsity": 0.5}, r"no schedule is called 'gpm' \(did you mean 'gmp'\?\)"),
+        ({"criterion": "magnitud", "sparsity": 0.5}, r"no criterion is called 'magnitud' \(did you mean 'magnitude'"),
+        ({"sparsity": 0.5, "begn": "1it"}, r"schedule one_shot: begn: unknown key \(did you mean 'begin'\?\)"),
+        ({}, "schedule one_shot needs sparsity"),
+        ({"sparsity": 1.0}, "schedule one_shot: sparsity: Input should be less than 1, not 1.0"),
+        ({"sparsity": float("nan")}, "sparsity: Input should be a finite number|sparsity: Input should be less than 1"),
+        ({"sparsity": "half"}, "sparsity: Input should be a valid number, not 'half'"),
+        ({"sparsity": 0.5, "begin": 3}, "begin: 3 has no unit: expected a time such as"),
+        ({"sparsity": 0.5, "within": "row"}, r"within 'row'"),
+        ({"sparsity": 0.5, "targets": {"modules": ["cnv"]}}, "targets: modules.0: Input should be 'conv' or 'linear'"),
+        ({"sparsity": 0.5, "targets": {"module": []}}, r"targets: module: unknown key \(did you mean 'modules'"),
+        ({"sparsity": 0.5, "seed": -1}, "seed is -1: expected at least 0"),
+        ({"sparsity": 0.5, "iterations_per_epoch": 0}, "iterations_per_epoch is 0: expected at least 1"),
+        ({"sparsity": 0.5, "begin": "1ep"}, "1ep counts epochs of unknown length"),
+        ({"sparsity": 0.5, "begin": "5%"}, "5% is a share of a stage of unknown length"),
+        ({"schedule": "gmp", "sparsity": 0.5, "begin": "9it", "end": "2it", "every": "1it"}, "begin 9it .* after end"),
+        ({"schedule": Rounds(sparsity=0.5), "sparsity": 0.5}, "unexpected option 'sparsity'"),
+        ({"schedule": {"sparsity": 0.5}}, "expected a name, a mapping with a name, or a Schedule"),
+        ({"schedule": {"name": "one_shot", "sparsity": 2}}, "sparsity: Input should be less than 1"),
+        ({"schedule": 3}, "the schedule is 3"),
+    ],
+)
+def test_bad_arguments_are_refused_in_one_line(arguments: dict[str, Any], message: str) -> None:
+    model = small()
+    with pytest.raises(InputError, match=message) as raised:
+        Pruner(model, **arguments)
+    assert "\n" not in str(raised.value)
+    assert all((p != 0).any() for p in (model[0].weight, model[4].weight))
+
+
+def test_a_model_without_prunable_layers_is_refused() -> None:
+    with pytest.raises(InputError, match="no convolution and no linear layer"):
+        Pruner(nn.ReLU(), sparsity=0.5)
