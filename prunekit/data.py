@@ -125,7 +125,7 @@ class DeviceData:
         yield from torch.split(torch.randperm(len(self.part("train")), generator=order).to(self.device), batch_size)
 
     def batches(self, part: Part, batch_size: int = EVALUATION_BATCH) -> Iterator[Batch]:
-        """Yield one un-augmented view of the images of ``part``, in their order."""
+        """Yield one un-augmented view of the images of ``part``, in their order; of an empty part one empty batch."""
         split = self.part(part)
         for images, labels in zip(
             torch.split(split.images, batch_size), torch.split(split.labels, batch_size), strict=True
