@@ -12,41 +12,12 @@ from pydantic import Field
 
 from prunekit import Column, Comparison, Measure, PopulationColumns, StudyColumns, Summary, Table, register
 
-from .chance import PermutationTest, Ties, count_interval, permutation_test
+from .chance import PermutationTest, count_interval, permutation_test
+from .votes import Ties, modal_labels, modal_shares, tied
+
+__all__ = ["Pie", "modal_labels", "pruning_identified_exemplars"]
 
 CLEAREST = 10
-
-
-def vote_counts(predictions: NDArray[np.integer], classes: int | None = None) -> NDArray[np.int64]:
-    """Count the votes for each label, [C, N], of predicted labels [M, N]; C is the largest label + 1 by default.
-
-    Raises ValueError unless ``predictions`` are whole numbers ≥ 0 of at least one member.
-    """
-    predictions = np.asarray(predictions)
-    if predictions.ndim != 2 or len(predictions) == 0:
-        raise ValueError(f"predictions are [members, examples] with at least one member: got {predictions.shape}")
-    if not np.issubdtype(predictions.dtype, np.integer) or predictions.min(initial=0) < 0:
-        raise ValueError("predictions are class indices: whole numbers from 0")
-    examples = predictions.shape[1]
-    if classes is None:
-        classes = int(predictions.max(initial=0)) + 1
-    cells = predictions.astype(np.int64) * examples + np.arange(examples)
-    return np.bincount(cells.ravel(), minlength=classes * examples).reshape(classes, examples)
-
-
-def modal_labels(predictions: NDArray[np.integer], ties: Ties = "smallest") -> NDArray[np.int64]:
-    """Return the label that most members predict, int64 [N], of predicted labels [M, N].
-
-    Of labels with as many votes the ``smallest`` class index wins (Corti et al. 2022), or the ``largest`` (the code of
-    Hooker et al. 2019). Raises ValueError on anything but whole numbers ≥ 0 of at least one member, or other ``ties``.
-    """
-    if ties not in ("smallest", "largest"):
-        raise ValueError(f"ties go to the 'smallest' or the 'largest' class index, not to {ties!r}")
-    votes = vote_counts(predictions)
-    modal: NDArray[np.int64] = votes.argmax(axis=0)
-    if ties == "largest":
-        modal = len(votes) - 1 - votes[::-1].argmax(axis=0)
-    return modal
 
 
 def pruning_identified_exemplars(
@@ -61,19 +32,6 @@ def pruning_identified_exemplars(
         raise ValueError(f"both populations predict the same examples: got {len(before)} and {len(after)}")
     changed: NDArray[np.bool_] = before != after
     return changed
-
-
-def tied(predictions: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Return for which examples, bool [N], two labels or more share the most votes."""
-    votes = vote_counts(predictions)
-    shared: NDArray[np.bool_] = np.count_nonzero(votes == votes.max(axis=0), axis=0) > 1
-    return shared
-
-
-def modal_shares(predictions: NDArray[np.integer], modal: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the share of members that predict the modal label, [N] in (0, 1]."""
-    shares: NDArray[np.float64] = np.mean(np.asarray(predictions) == modal, axis=0)
-    return shares
 
 
 @dataclass(frozen=True)
@@ -114,7 +72,7 @@ class Pie(Measure):
 
     def summarise(self, study: StudyColumns, comparisons: Sequence[Comparison]) -> Summary:
         """Count PIEs per comparison, with the control's beside them."""
-        summary = Summary(readings=[f"modal label: of labels with as many votes the {self.ties} class index wins"])
+        summary = Summary(readings=[f"modal label: ties go to the {self.ties} class index"])
         headline: list[tuple[Any, ...]] = []
         for comparison in comparisons:
             reference = study.populations[comparison.reference]
@@ -158,8 +116,8 @@ class Pie(Measure):
             f"{chance.permutations:,} {how} drawn" if chance.drawn else f"all {chance.permutations:,} distinct {how}"
         )
         return (
-            f"{comparison.reference} → {comparison.pruned}: chance by {number}; "
-            f"modal labels tied: {ties[0]} of {comparison.reference}, {ties[1]} of {comparison.pruned}"
+            f"{comparison.reference} → {comparison.pruned}: chance from {number}; "
+            f"ties: {ties[0]:,} in {comparison.reference}, {ties[1]:,} in {comparison.pruned}"
         )
 
 
@@ -223,14 +181,15 @@ def _headline_table(rows: list[tuple[Any, ...]]) -> Table:
             Column("Members"),
             Column("PIEs", ",d"),
             Column("Share", ".1%"),
-            Column("95 % from", ",.1f"),
-            Column("to", ",.1f"),
+            Column("95 % low", ",.1f"),
+            Column("95 % high", ",.1f"),
             Column("By chance", ",.1f"),
             Column("p", ".2g"),
             Column("Smallest p", ".2g"),
         ),
         rows=rows,
-        note="By chance: mean count when it does not matter which population a member belongs to. "
+        note="95 %: interval for the count that studies like this one give on average. "
+        "By chance: mean count when it does not matter which population a member belongs to. "
         "Smallest p: what so few members or permutations can reach at best.",
     )
 
@@ -242,7 +201,7 @@ def _class_table(study: StudyColumns, comparison: Comparison, changes: list[_Cha
     columns: list[Column] = [Column("Class"), Column("Images", ",d")]
     values: list[list[Any]] = [list(study.classes), images.tolist()]
     for change in changes:
-        columns += [Column(f"PIEs, {change.population}", ",d"), Column(f"By chance, {change.population}", ",.1f")]
+        columns += [Column(f"PIEs in {change.population}", ",d"), Column(f"Chance in {change.population}", ",.1f")]
         values.append(np.bincount(labels[change.pies], minlength=classes).tolist())
         values.append(np.bincount(labels, weights=change.chance.by_example, minlength=classes).tolist())
     return Table(

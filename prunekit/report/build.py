@@ -26,6 +26,7 @@ class Sentence:
 class Report:
     """What every renderer shows."""
 
+    title: str
     document: dict[str, Any]
     """JSON: study, data, populations, comparisons, readings, notes. No NaN; what does not exist is None."""
     tables: tuple[Table, ...]
@@ -65,12 +66,18 @@ def build_report(study: LoadedStudy, comparisons: Sequence[Comparison]) -> Repor
         "notes": list(study.notes),
     }
     return Report(
+        title=_title(study),
         document=as_json(document),
         tables=tuple(table for summary in summaries.values() for table in summary.tables),
         sentences=tuple(sentences),
         readings=readings,
         notes=tuple(study.notes),
     )
+
+
+def _title(study: LoadedStudy) -> str:
+    data = study.data
+    return f"{study.name}: {data['examples']:,} {data['split']} images of {data['name']}"
 
 
 def _summary(measure: Measure, study: StudyColumns, comparisons: Sequence[Comparison]) -> Summary:

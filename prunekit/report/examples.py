@@ -1,0 +1,126 @@
+"""What every member says about every example, as one tidy table in a file."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from prunekit.errors import InputError
+from prunekit.protocols import PopulationColumns, StudyColumns
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SUFFIXES = (".csv", ".parquet")
+FROM_MEASURES = ("confidence", "loss", "q", "z", "l1")
+
+
+def check_path(path: Path) -> None:
+    """Raise InputError unless ``path`` is a CSV or Parquet file in a folder that exists."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"--examples {path}: expected a file that ends in {' or '.join(SUFFIXES)}")
+    if not path.parent.is_dir():
+        raise InputError(f"--examples {path}: there is no folder {path.parent}")
+    if path.is_dir():
+        raise InputError(f"--examples {path}: is a folder, expected a file")
+
+
+def write_examples(study: StudyColumns, path: Path) -> None:
+    """Write one row per population, member (its seed) and example, in that order, as CSV or Parquet by suffix.
+
+    Columns: example_id, label, population, member, prediction (class names as text), confidence, loss, q, z, l1. What
+    was not observed is null (empty in CSV). The file appears whole or not at all. Raises InputError where ``path``
+    cannot be written.
+    """
+    check_path(path)
+    with _replacing(path) as temporary:
+        if path.suffix.lower() == ".csv":
+            _write_csv(study, temporary)
+        else:
+            _write_parquet(study, temporary)
+
+
+def _write_csv(study: StudyColumns, path: Path) -> None:
+    from pyarrow import csv
+
+    options = csv.WriteOptions(include_header=False, quoting_style="needed")
+    with path.open("wb") as file:
+        file.write((",".join(_schema().names) + "\n").encode())
+        for table in _tables(study):
+            csv.write_csv(table, file, options)
+
+
+def _write_parquet(study: StudyColumns, path: Path) -> None:
+    from pyarrow import parquet
+
+    with parquet.ParquetWriter(path, _schema()) as writer:
+        for table in _tables(study):
+            writer.write_table(table)
+
+
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
+    kinds = {"example_id": pa.string(), "label": pa.string(), "population": pa.string(), "member": pa.int64()}
+    kinds |= {"prediction": pa.string(), **dict.fromkeys(FROM_MEASURES, pa.float64())}
+    return pa.schema(list(kinds.items()))
+
+
+def _tables(study: StudyColumns) -> Iterator[pa.Table]:
+    """Yield the rows, a population at a time."""
+    import pyarrow as pa
+
+    classes, ids = pa.array(study.classes, pa.string()), pa.array(study.ids, pa.string())
+    for population in study.populations.values():
+        members, examples = len(population.seeds), len(study.ids)
+        example = pa.array(np.tile(np.arange(examples), members))
+        columns = [
+            ids.take(example),
+            classes.take(pa.array(np.tile(study.labels, members))),
+            pa.repeat(population.name, members * examples),
+            pa.array(np.repeat(np.asarray(population.seeds, dtype=np.int64), examples)),
+            classes.take(pa.array(population["prediction"].ravel())),
+            *(_numbers(population, name, members * examples) for name in FROM_MEASURES),
+        ]
+        yield pa.table(columns, schema=_schema())
+
+
+def _numbers(population: PopulationColumns, name: str, rows: int) -> pa.Array:
+    """Return a column as float64; nulls where it was not observed or is not a number."""
+    import pyarrow as pa
+
+    try:
+        values = population[name]
+    except (InputError, KeyError):
+        return pa.nulls(rows, pa.float64())
+    return pa.array(values.ravel().astype(np.float64), from_pandas=True)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary file that takes the place of ``path`` at the end, and is removed when something fails."""
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        os.close(handle)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """Return the process's mask, with which a file of one's own would have been made."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

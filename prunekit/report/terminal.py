@@ -1,0 +1,93 @@
+"""A report for the eye: plain tables on a terminal, the same without colours in a pipe."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from prunekit.protocols import Table
+from prunekit.report.build import Report
+from prunekit.report.cells import ABSENT, is_numeric, shown
+
+MOST_ROWS = 30
+"""Rows of a table that are shown; the other formats hold all of them."""
+GAP = 2
+"""Spaces between two columns."""
+PIPE_WIDTH = 120
+
+
+def print_report(report: Report, console: Console | None = None) -> None:
+    """Print ``report`` on ``console``, standard output by default."""
+    if console is None:
+        console = Console(highlight=False)
+        if not console.is_terminal:
+            console.width = PIPE_WIDTH
+    console.print(Group(*_parts(report, console.width)))
+
+
+def _parts(report: Report, width: int) -> Iterator[RenderableType]:
+    yield Text(report.title, style="bold")
+    for table in report.tables:
+        yield Text()
+        yield Text(table.title, style="bold cyan")
+        yield _rendered(table, width)
+        if len(table.rows) > MOST_ROWS:
+            yield _indented(f"… {len(table.rows) - MOST_ROWS} more rows: --format csv shows all of them", "dim")
+        if table.note:
+            yield _indented(table.note, "dim")
+    for heading, lines in (("How it was measured", report.readings), ("Notes", report.notes)):
+        if lines:
+            yield Text()
+            yield Text(heading, style="bold cyan")
+            yield from (_bullet(line) for line in lines)
+    for sentence in report.sentences:
+        yield Text()
+        yield Text.assemble((sentence.comparison, "bold"), "\n", sentence.text)
+
+
+def _rendered(table: Table, width: int) -> RenderableType:
+    if not table.rows:
+        return _indented("none", "")
+    rows = [[shown(v, c) for v, c in zip(row, table.columns, strict=True)] for row in table.rows[:MOST_ROWS]]
+    grid = RichTable(box=box.SIMPLE_HEAD, show_edge=False, collapse_padding=True, border_style="dim")
+    for i, heading in enumerate(_headings(table, rows, width)):
+        numeric = is_numeric(table.columns[i], [row[i] for row in table.rows])
+        grid.add_column(
+            Text(heading, style="bold"),
+            justify="right" if numeric else "left",
+            vertical="bottom",
+            overflow="fold",
+            no_wrap=numeric,
+        )
+    for row in rows:
+        grid.add_row(*(Text(text, style="dim" if text == ABSENT else "") for text in row))
+    return grid
+
+
+def _headings(table: Table, rows: list[list[str]], width: int) -> list[str]:
+    """Return the headings on one line each, or wrapped to their column where the table would be too wide."""
+    names = [column.name for column in table.columns]
+    widest = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    if sum(map(max, widest, map(cell_len, names))) + GAP * len(names) < width:
+        return names
+    return [
+        "\n".join(textwrap.wrap(name, max(cells, *map(len, name.split())), break_on_hyphens=False))
+        for name, cells in zip(names, widest, strict=True)
+    ]
+
+
+def _indented(text: str, style: str) -> Padding:
+    return Padding(Text(text, style=style), (0, 0, 0, 1), expand=False)
+
+
+def _bullet(text: str) -> RenderableType:
+    line = RichTable.grid(padding=(0, 1, 0, 0))
+    line.add_row(Text(" ·", style="dim"), Text(text))
+    return line
