@@ -23,7 +23,7 @@ class _Running:
     @property
     def share(self) -> float:
         """Share of the task that is done."""
-        return self.data.get("iteration", 0) / max(1, self.data.get("iterations", 1))
+        return float(self.data.get("iteration", 0) / max(1, self.data.get("iterations", 1)))
 
 
 class Display:
@@ -79,7 +79,9 @@ class Display:
         self.finished[task] = time.monotonic() - running.started
         details = [f"{self.finished[task]:.1f} s", *_details(running.data)]
         if self.live is None:
-            self._say(f"[{self._members_done()}/{len(self.members)} members] {task.label}: {', '.join(details)}{self._left()}")
+            self._say(
+                f"[{self._members_done()}/{len(self.members)} members] {task.label}: {', '.join(details)}{self._left()}"
+            )
 
     def _say(self, text: str) -> None:
         self.console.print(Text(text), soft_wrap=True)
@@ -123,7 +125,12 @@ class Display:
             data = running.data
             epoch = "waiting" if running.waiting else _number(data.get("epoch"), ".0f") + f"/{data.get('epochs', '–')}"
             rate = _number(data.get("images_per_second"), ",.0f")
-            cells = [epoch, _number(data.get("loss"), ".3f"), _percent(data.get("accuracy")), _percent(data.get("sparsity"))]
+            cells = [
+                epoch,
+                _number(data.get("loss"), ".3f"),
+                _percent(data.get("accuracy")),
+                _percent(data.get("sparsity")),
+            ]
             table.add_row(f"{task.population} {task.seed}", task.stage, *cells, rate)
         done, total = self._members_done(), len(self.members)
         head = f"{done} of {total} members done, {_duration(time.monotonic() - self.begun)} so far{self._left()}"

@@ -48,19 +48,19 @@ def main() -> NoReturn:
         cli.main(["--debug", *arguments] if debug else arguments, prog_name="prunekit", standalone_mode=False)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
-    except click.Abort:
-        sys.exit(INTERRUPTED)
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code, debug)
     except PrunekitError as error:
         _fail(str(error), error.exit_code, debug)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.Abort):
         _fail("stopped; the same command goes on from here", INTERRUPTED, debug)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever read our output has had enough
         sys.exit(0)
     except OSError as error:
         _fail(f"{error.filename or 'the system'}: {error.strerror or error}", 1, debug)
+    except Exception as error:  # noqa: BLE001  (nothing leaves as a traceback unless it is asked for)
+        _fail(f"internal error: {type(error).__name__}: {error} (--debug shows where)", 1, debug)
     sys.exit(0)
 
 

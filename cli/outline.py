@@ -12,9 +12,10 @@ def print_outline(plan: dict[str, Any]) -> None:
     """Print the plan of a study as tables."""
     console = Console(highlight=False)
     data = plan["data"]
+    sizes = f"{data['train']} training, {data['validation']} validation, {data['test']} test images"
     console.print(
-        f"[bold]{plan['study']}[/]: {plan['members']} members in {len(plan['populations'])} populations, on {data['name']}"
-        f" ({data['train']} training, {data['validation']} validation, {data['test']} test images, {data['classes']} classes)"
+        f"[bold]{plan['study']}[/]: {plan['members']} members in {len(plan['populations'])} populations,"
+        f" on {data['name']} ({sizes}, {data['classes']} classes)"
     )
     for name, population in plan["populations"].items():
         console.print(_stages(name, population))

@@ -22,7 +22,11 @@ def plugins(context: click.Context) -> None:
 
 
 _FILES = click.option(
-    "--file", "files", multiple=True, type=click.Path(path_type=Path), help="A plugin file to look into as well; repeatable."
+    "--file",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A plugin file to look into as well; repeatable.",
 )
 
 
@@ -58,7 +62,10 @@ def show(name: str, files: tuple[Path, ...]) -> None:
     if not found:
         raise InputError(f"no plugin is called {name!r}{did_you_mean(name, {entry.name for entry in known.entries()})}")
     for i, entry in enumerate(found):
-        click.echo(("\n" if i else "") + f"{click.style(entry.name, bold=True)} ({entry.plugin.kind}): {_summary(entry.plugin)}")
+        click.echo(
+            ("\n" if i else "")
+            + f"{click.style(entry.name, bold=True)} ({entry.plugin.kind}): {_summary(entry.plugin)}"
+        )
         if entry.plugin.source:
             click.echo(f"source: {entry.plugin.source}")
         click.echo(f"version {entry.plugin.version}, from {entry.origin}")

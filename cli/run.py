@@ -16,10 +16,14 @@ if TYPE_CHECKING:
 @click.command(no_args_is_help=True)
 @click.argument("recipe")
 @click.option("--profile", metavar="NAME", help="Apply one of the recipe's profiles.")
-@click.option("--set", "assignments", multiple=True, metavar="A.B=VALUE", help="Change a key of the recipe; repeatable.")
+@click.option(
+    "--set", "assignments", multiple=True, metavar="A.B=VALUE", help="Change a key of the recipe; repeatable."
+)
 @click.option("--seeds", type=int, metavar="N", help="Members per population.")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Processes (default: one per core).")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Results (default: $PRUNEKIT_RUNS or ./runs).")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", help="Results (default: $PRUNEKIT_RUNS or ./runs)."
+)
 @click.option("--device", metavar="D", help="cpu, cuda or cuda:N (default: cuda where there is one).")
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 @click.option("--format", "layout", type=click.Choice(["table", "json"]), default="table", help="How to print.")
@@ -90,4 +94,6 @@ def _finish(result: RunResult, layout: str) -> None:
         )
     if layout == "table":
         done = "nothing to do: everything is in the store" if not result.done else "all done"
-        click.echo(f"{result.study}: {result.members} members, {done} ({result.store}). Next: prunekit report", err=False)
+        click.echo(
+            f"{result.study}: {result.members} members, {done} ({result.store}). Next: prunekit report", err=False
+        )

@@ -133,6 +133,7 @@ class _Builder:
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self.build(each, (*path, i)) for i, each in enumerate(node.value)]
+        assert isinstance(node, yaml.ScalarNode)
         return _scalar(node)
 
     def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Node]:
@@ -142,7 +143,9 @@ class _Builder:
             if not isinstance(key, yaml.ScalarNode):
                 raise self.error(line, path, "a key must be text")
             if key.value in mapping:
-                raise self.error(line, (*path, key.value), f"the key stands twice (first in line {mapping[key.value].line})")
+                raise self.error(
+                    line, (*path, key.value), f"the key stands twice (first in line {mapping[key.value].line})"
+                )
             mapping[key.value] = self.build(value, (*path, key.value), line)
         return mapping
 
@@ -165,7 +168,7 @@ def _scalar(node: yaml.ScalarNode) -> str | int | float | bool | None:
 
 
 def _kind_of(node: Node) -> str:
-    return {dict: "a mapping", list: "a list"}.get(type(node.value), f"{node.value!r}")
+    return "a list" if isinstance(node.value, list) else f"{node.value!r}"
 
 
 def merge(base: Node, over: Node, *, root: bool = True) -> Node:
@@ -208,7 +211,9 @@ def assignment(text: str) -> Node:
     path, equals, value = text.partition("=")
     keys = path.strip().split(".")
     if not equals or not all(keys):
-        raise InputError(f"{origin}: expected a path and a value, such as --set populations.dense.stages.encoder.epochs=5")
+        raise InputError(
+            f"{origin}: expected a path and a value, such as --set populations.dense.stages.encoder.epochs=5"
+        )
     node = parse(value, origin)
     node = replace(node, line=None)
     for key in reversed(keys):

@@ -35,7 +35,7 @@ class Options(BaseModel):
         for key in values if isinstance(values, dict) else ():
             if key not in known:
                 message = f"unknown key{did_you_mean(str(key), known)}".replace("{", "{{").replace("}", "}}")
-                error = InitErrorDetails(type=PydanticCustomError("unknown_key", message), loc=(key,), input=key)  # type: ignore[arg-type]
+                error = InitErrorDetails(type=PydanticCustomError("unknown_key", message), loc=(key,), input=key)
                 raise ValidationError.from_exception_data(cls.__name__, [error])
         return values
 
@@ -74,7 +74,7 @@ class Schedule(Plugin):
     def target(self, now: Progress) -> float | None:
         """Return the cumulative sparsity wanted now, or None to leave the masks alone. Pure."""
 
-    def check(self, stage: Progress) -> None:  # noqa: B027  (a schedule without times has nothing to check)
+    def check(self, stage: Progress) -> None:
         """Raise ValueError where the options make no sense in a stage of this length."""
 
 

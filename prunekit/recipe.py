@@ -110,9 +110,11 @@ def locate(recipe: str | Path) -> Path:
         raise InputError(f"{path}: is a folder, not a recipe")
     known = shipped()
     # `recipes/NAME.yaml` is also what an installed prunekit is asked for, wherever it is run.
-    if str(path) in known or path.as_posix() == f"recipes/{path.stem}.yaml" and path.stem in known:
+    if str(path) in known or (path.as_posix() == f"recipes/{path.stem}.yaml" and path.stem in known):
         return known[path.stem]
-    raise InputError(f"{recipe}: no such file, and no recipe of that name ships with prunekit{did_you_mean(path.stem, known)}")
+    raise InputError(
+        f"{recipe}: no such file, and no recipe of that name ships with prunekit{did_you_mean(path.stem, known)}"
+    )
 
 
 def load(
@@ -164,7 +166,9 @@ def _with_profile(node: Node, profile: str | None) -> Node:
     if profile is None:
         return rest
     if profile not in known:
-        raise InputError(f"{node.origin}: there is no profile {profile!r}{did_you_mean(profile, known) or ' (it has none)'}")
+        raise InputError(
+            f"{node.origin}: there is no profile {profile!r}{did_you_mean(profile, known) or ' (it has none)'}"
+        )
     return merge(rest, known[profile])
 
 
@@ -230,7 +234,9 @@ def _repeated(node: Node) -> Node:
                 title = str(substitute(Node(name, block.origin, block.line), settings).value)
                 if title in expanded:
                     missing = ", ".join(f"{{{key}}}" for key in settings)
-                    raise node.error(("populations", name), f"two populations would be called {title!r}: put {missing} in the name")
+                    raise node.error(
+                        ("populations", name), f"two populations would be called {title!r}: put {missing} in the name"
+                    )
                 expanded[title] = each
         values["populations"] = populations.with_values(expanded)
     comparisons = values.get("comparisons")
@@ -324,7 +330,9 @@ def _check_stages(source: Source) -> None:
             path = ("populations", name, "stages", title)
             if isinstance(stage, PruneStage) and stage.schedule.needs_training:
                 block = "the `prune:` block of a training stage"
-                raise source.error((*path, "schedule"), f"{stage.schedule.name} prunes while a stage trains: put it in {block}")
+                raise source.error(
+                    (*path, "schedule"), f"{stage.schedule.name} prunes while a stage trains: put it in {block}"
+                )
             if isinstance(stage, TrainStage) and stage.only and stage.only not in stage.objective.trains:
                 trains = " and ".join(stage.objective.trains)
                 raise source.error((*path, "only"), f"{stage.objective.name} trains {trains}, not the {stage.only}")

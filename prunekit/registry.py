@@ -123,7 +123,7 @@ class Registry:
         finally:
             _ACTIVE.reset(token)
         if len(self._entries) == before:
-            raise InputError(f"{file}: registers no plugin: decorate a class with @prunekit.register(\"name\")")
+            raise InputError(f'{file}: registers no plugin: decorate a class with @prunekit.register("name")')
 
     def find(self, kind: str, name: str) -> tuple[Entry, dict[str, Any]]:
         """Return the plugin called ``name`` and the options in its name.

@@ -232,7 +232,7 @@ class _WorkerProcess:
         threads = str(setup["threads"])
         environment = {**os.environ, **_ALLOCATOR, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
         self.task: Task | None = None
-        self.log = log
+        self.ready = False
         with log.open("ab") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "prunekit.worker"],
@@ -328,11 +328,15 @@ class _Pool:
             self.pending.remove(task)
             worker.task = task
             worker.send(task.message)
-            self.tell(Event("started", task))
+            if worker.ready:
+                self.tell(Event("started", task))
 
     def _handle(self, worker: _WorkerProcess, event: dict[str, Any]) -> None:
         kind, task = event.pop("event"), worker.task
-        if kind == "exit":
+        if kind == "ready":
+            worker.ready = True
+            self.tell(Event("started", task))
+        elif kind == "exit":
             if worker in self.workers:
                 self.workers.remove(worker)
             if task is not None:

@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from prunekit.protocols import Plugin
 from prunekit.recipe import Recipe
 from prunekit.registry import KINDS, Registry, registry
-from prunekit.stages import as_recipe
+from prunekit.stages import PLUGIN_MARK, as_recipe
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ def options_of(plugin: type[Plugin]) -> list[Option]:
 
 def _type_of(field: FieldInfo) -> str:
     """Return a field's type and limits in words."""
-    schema = TypeAdapter(field.annotation).json_schema()
+    adapter: TypeAdapter[Any] = TypeAdapter(field.annotation or Any)
+    schema = adapter.json_schema()
     if "enum" in schema:
         text = " | ".join(map(str, schema["enum"]))
     elif "anyOf" in schema:
@@ -52,14 +53,20 @@ def _type_of(field: FieldInfo) -> str:
         text = "time (30ep, 500it, 2ep100it, 5%)"
     else:
         text = {"array": "list", "object": "mapping"}.get(schema.get("type", ""), str(schema.get("type", "any")))
-    limits = [f"{sign} {value:g}" for sign, name in (("≥", "ge"), (">", "gt"), ("≤", "le"), ("<", "lt"))
-              for limit in field.metadata if (value := getattr(limit, name, None)) is not None]
+    limits = [
+        f"{sign} {value:g}"
+        for sign, name in (("≥", "ge"), (">", "gt"), ("≤", "le"), ("<", "lt"))
+        for limit in field.metadata
+        if (value := getattr(limit, name, None)) is not None
+    ]
     return " ".join([text, *limits])
 
 
 def _shown(value: Any) -> str:
     plain = as_recipe(value) if hasattr(value, "model_fields") else value
-    return str(plain) if isinstance(plain, str) or not isinstance(plain, dict | list | bool | None) else json.dumps(plain)
+    return (
+        str(plain) if isinstance(plain, str) or not isinstance(plain, dict | list | bool | None) else json.dumps(plain)
+    )
 
 
 def recipe_schema(known: Registry = registry) -> dict[str, Any]:
@@ -77,7 +84,20 @@ def recipe_schema(known: Registry = registry) -> dict[str, Any]:
     definitions["ComparisonRecipe"]["properties"]["for"] = _REPEAT
     schema.pop("required", None)  # a recipe that extends another need not repeat its keys
     schema["title"] = "prunekit recipe"
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "$defs": definitions}
+    whole = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "$defs": definitions}
+    resolved = _resolved(whole)
+    assert isinstance(resolved, dict)
+    return resolved
+
+
+def _resolved(schema: Any) -> Any:
+    """Return ``schema`` with references where a field holds a plugin."""
+    if isinstance(schema, list):
+        return [_resolved(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    rest = {key: _resolved(value) for key, value in schema.items() if key != PLUGIN_MARK}
+    return {**rest, "$ref": f"#/$defs/{schema[PLUGIN_MARK]}"} if PLUGIN_MARK in schema else rest
 
 
 _REPEAT = {
@@ -88,24 +108,27 @@ _REPEAT = {
 
 
 def _plugins(known: Registry, kind: str, definitions: dict[str, Any]) -> list[dict[str, Any]]:
-    choices = []
+    choices: list[dict[str, Any]] = []
     for entry in known.entries(kind):
         schema = entry.plugin.model_json_schema()
         definitions |= schema.pop("$defs", {})
         named = re.findall(r"\{(\w+)\}", entry.name)
-        name = {"pattern": f"^{re.sub(r'[?]P<[a-z_]+>', '?:', entry.pattern.pattern)}$"} if named else {"const": entry.name}
+        name = (
+            {"pattern": f"^{re.sub(r'[?]P<[a-z_]+>', '?:', entry.pattern.pattern)}$"}
+            if named
+            else {"const": entry.name}
+        )
         options = {key: value for key, value in schema.get("properties", {}).items() if key not in named}
         required = ["name", *(key for key in schema.get("required", []) if key not in named)]
         description = " ".join((entry.plugin.__doc__ or "").split())
         if required == ["name"]:
             choices.append({"type": "string", **name, "description": description})
-        choices.append(
-            {
-                "type": "object",
-                "description": description,
-                "properties": {"name": {"type": "string", **name}, **options},
-                "required": required,
-                "additionalProperties": False,
-            }
-        )
+        block: dict[str, Any] = {
+            "type": "object",
+            "description": description,
+            "properties": {"name": {"type": "string", **name}, **options},
+            "required": required,
+            "additionalProperties": False,
+        }
+        choices.append(block)
     return choices

@@ -62,6 +62,10 @@ def _plain(value: Any) -> Any:
     return value
 
 
+PLUGIN_MARK = "x-prunekit-plugin"
+"""Stands in a field's JSON Schema for all plugins of a kind."""
+
+
 class OfKind:
     """Marks a field that holds a plugin: in a recipe its name, or a mapping with a name and options."""
 
@@ -74,7 +78,7 @@ class OfKind:
         )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"$ref": f"#/$defs/{self.kind}"}
+        return {PLUGIN_MARK: self.kind}
 
     def _validate(self, value: object, info: ValidationInfo) -> Plugin:
         if isinstance(value, Plugin):

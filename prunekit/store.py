@@ -72,7 +72,9 @@ class Store:
             probe.write_bytes(b"")
             probe.unlink()
         except OSError as error:
-            raise InputError(f"{root}: cannot write results there: {error.strerror} (choose another folder with --out)") from None
+            raise InputError(
+                f"{root}: cannot write results there: {error.strerror} (choose another folder with --out)"
+            ) from None
         return cls(root)
 
     # ------------------------------------------------------------------------------------------------------- stages
@@ -200,7 +202,9 @@ class Store:
         """Return the plan of a study by name or identity, of the one run last without. Raises InputError."""
         paths = sorted(self.root.glob("studies/*/study.json"), key=lambda path: path.stat().st_mtime_ns)
         if not paths:
-            raise InputError(f"{self.root}: nothing was run there yet: `prunekit run RECIPE` first, or name another --out")
+            raise InputError(
+                f"{self.root}: nothing was run there yet: `prunekit run RECIPE` first, or name another --out"
+            )
         plans = {path.parent.name: path for path in paths}
         names = {identity.rpartition("-")[0]: identity for identity in plans}  # the newest of a name comes last
         identity = paths[-1].parent.name if name is None else names.get(name, name)

@@ -242,12 +242,13 @@ class _Training:
             for batch in self._images.epoch(self._generator("order"), self._generator("augment", self.context.device)):
                 losses.append(self._step(batch))
                 sizes.append(len(batch.labels))
+                if self._pruner is not None and self._pruner.updates:
+                    sparsity = self._pruner.updates[-1].sparsity
                 self._progress.step(self.epoch, self.iteration, sizes[-1], losses[-1], sparsity)
-        mean = self._mean_loss(losses, sizes)
         row = {
             "epoch": self.epoch,
             "iteration": self.iteration,
-            "loss": mean,
+            "loss": self._mean_loss(losses, sizes),
             "accuracy": self._validation_accuracy(),
             "sparsity": self._sparsity(),
             "lr": self._optimizer.param_groups[0]["lr"],
@@ -266,6 +267,8 @@ class _Training:
         torch.autograd.backward(loss)
         self._optimizer.step()
         self.iteration += 1
+        if loss.device.type == "cpu":  # elsewhere reading it would wait for the device
+            self._refuse_nonfinite(loss.detach()[None])
         masking.apply(self._kept)
         if self._pruner is not None:
             self._pruner.step()
@@ -274,15 +277,18 @@ class _Training:
     def _mean_loss(self, losses: list[Tensor], sizes: list[int]) -> float:
         """Return the mean over the images of an epoch. Reading losses waits for the device: once an epoch."""
         values = torch.stack(losses).double().cpu()
-        wrong = (~values.isfinite()).nonzero().flatten()
-        if len(wrong):
-            first = self.iteration - len(losses) + int(wrong[0]) + 1
-            raise PrunekitError(
-                f"stage {self.context.ordinal}: the loss is {float(values[wrong[0]])} in epoch {self.epoch}, "
-                f"iteration {first}: a smaller learning rate may help"
-            )
+        self._refuse_nonfinite(values)
         weights = torch.tensor(sizes, dtype=torch.float64)
         return float((values * weights).sum() / weights.sum())
+
+    def _refuse_nonfinite(self, losses: Tensor) -> None:
+        """Raise PrunekitError where one of the last ``losses`` [n] is not finite, naming the first."""
+        wrong = (~losses.isfinite()).nonzero().flatten().tolist()
+        if wrong:
+            raise PrunekitError(
+                f"stage {self.context.ordinal}, epoch {self.epoch}, iteration {self.iteration - len(losses) + wrong[0] + 1}: "
+                f"the loss is {float(losses[wrong[0]])}; a smaller learning rate may help"
+            )
 
     @torch.no_grad()
     def _validation_accuracy(self) -> float | None:

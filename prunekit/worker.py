@@ -130,9 +130,7 @@ class Worker:
         def tell(progress: dict[str, Any]) -> None:
             self.emit({"event": "progress", **progress})
 
-        return train(
-            network, stage, self.data, context, masks=masks, resume=resume, on_epoch=keep, on_progress=tell
-        )
+        return train(network, stage, self.data, context, masks=masks, resume=resume, on_epoch=keep, on_progress=tell)
 
     def _member(self, seed: int, key: str | None) -> tuple[Any, dict[str, Any]]:
         """Return the network of a member at the end of a stage, or before the first one, and its masks."""
@@ -212,7 +210,7 @@ def serve(lines: TextIO, emit: Emit) -> None:
             raise
         except PrunekitError as error:
             emit({"event": "failed", "error": str(error)})
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (a member that fails leaves the others running)
             if setup.debug:
                 import traceback
 

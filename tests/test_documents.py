@@ -50,7 +50,10 @@ def test_every_value_knows_the_line_of_its_key() -> None:
     [
         ("a: 1\nb: 2\na: 3\n", "a.yaml:3: a: the key stands twice (first in line 1)"),
         ("x: {b: 1, b: 2}", "a.yaml:1: x.b: the key stands twice"),
-        ("a: !!python/object/apply:os.system ['true']", "a.yaml:1: a: YAML tags such as !!python/object/apply:os.system"),
+        (
+            "a: !!python/object/apply:os.system ['true']",
+            "a.yaml:1: a: YAML tags such as !!python/object/apply:os.system",
+        ),
         ("a: !mine 3", "YAML tags such as !mine"),
         ("a: [1, 2", "a.yaml:1: not valid YAML"),
         ("a: &x [*x]", "aliases"),
@@ -122,7 +125,9 @@ def test_marks_survive_a_merge() -> None:
 
 
 def test_an_assignment_is_a_path_and_a_yaml_value() -> None:
-    assert assignment("a.b={name: imagefolder, root: pets}").plain() == {"a": {"b": {"name": "imagefolder", "root": "pets"}}}
+    assert assignment("a.b={name: imagefolder, root: pets}").plain() == {
+        "a": {"b": {"name": "imagefolder", "root": "pets"}}
+    }
     assert assignment("seeds=3").plain() == {"seeds": 3}
     for wrong in ("seeds", "=3", "a..b=1"):
         with pytest.raises(InputError, match="expected a path and a value"):

@@ -82,7 +82,9 @@ def test_a_wrong_recipe_is_refused_in_one_line(tiny: Path, old: str, new: str, w
 
 def test_extends_merges_over_another_recipe(tiny: Path) -> None:
     child = tiny.parent / "child.yaml"
-    child.write_text("extends: tiny.yaml\nname: child\nseeds: 5\npopulations: {dense: {stages: {train: {epochs: 7}}}}\n")
+    child.write_text(
+        "extends: tiny.yaml\nname: child\nseeds: 5\npopulations: {dense: {stages: {train: {epochs: 7}}}}\n"
+    )
     recipe = load(child).recipe
     assert (recipe.name, recipe.seeds) == ("child", 5)
     train = recipe.populations["dense"].stages["train"]
@@ -101,7 +103,7 @@ def test_a_profile_changes_the_recipe_and_an_unknown_one_is_refused(tiny: Path) 
     tiny.write_text(tiny.read_text() + "profiles:\n  quick: {populations: {dense: {stages: {train: {epochs: 1}}}}}\n")
     assert load(tiny).recipe.populations["dense"].stages["train"].epochs == 2  # type: ignore[union-attr]
     assert load(tiny, profile="quick").recipe.populations["dense"].stages["train"].epochs == 1  # type: ignore[union-attr]
-    with pytest.raises(InputError, match="no profile 'quik'.*did you mean 'quick'"):
+    with pytest.raises(InputError, match=r"no profile 'quik'.*did you mean 'quick'"):
         load(tiny, profile="quik")
 
 
@@ -136,7 +138,9 @@ def test_a_wrong_assignment_is_named(tiny: Path, assignment: str, words: list[st
 def test_for_repeats_a_population_and_its_comparisons(tiny: Path) -> None:
     text = tiny.read_text().replace("  sparse:\n", "  'sparse-{s}':\n    for: {s: [0.3, 0.9]}\n", 1)
     text = text.replace("sparsity: 0.5", "sparsity: '{s}'")
-    text = text.replace("{reference: dense, pruned: sparse}", "{reference: dense, pruned: 'sparse-{s}', for: {s: [0.3, 0.9]}}")
+    text = text.replace(
+        "{reference: dense, pruned: sparse}", "{reference: dense, pruned: 'sparse-{s}', for: {s: [0.3, 0.9]}}"
+    )
     tiny.write_text(text)
     recipe = load(tiny).recipe
     assert list(recipe.populations) == ["dense", "sparse-0.3", "sparse-0.9", "control"]

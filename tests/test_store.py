@@ -101,7 +101,7 @@ def test_a_study_is_found_by_name_by_identity_or_as_the_last_one(store: Store) -
     assert store.find_study(None)["identity"] == "two-bbbb"
     assert store.find_study("one")["identity"] == "one-aaaa"
     assert store.find_study("two-bbbb")["identity"] == "two-bbbb"
-    with pytest.raises(InputError, match="'twoo'.*did you mean 'two'"):
+    with pytest.raises(InputError, match=r"'twoo'.*did you mean 'two'"):
         store.find_study("twoo")
 
 

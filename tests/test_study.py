@@ -75,7 +75,8 @@ def test_the_control_is_the_population_that_differs_in_the_pruning_alone(tiny: P
 
 def test_a_stage_that_prunes_as_it_trains_has_a_control_too(tiny: Path) -> None:
     prune = "populations.dense.stages.train.prune={schedule: {name: gmp, sparsity: 0.5}}"
-    plain = "populations.other={stages: {train: {objective: cross_entropy, epochs: 2, batch_size: 200, optimizer: {name: sgd, lr: 0.1}}}}"
+    train = "{objective: cross_entropy, epochs: 2, batch_size: 200, optimizer: {name: sgd, lr: 0.1}}"
+    plain = f"populations.other={{stages: {{train: {train}}}}}"
     study = study_of(tiny, prune, plain)
     assert study.populations["dense"].control == "other"
 
@@ -106,7 +107,9 @@ def test_a_schedule_that_does_not_fit_its_stage_is_refused(tiny: Path, schedule:
 
 
 def test_an_outline_counts_what_is_stored_and_lists_every_update(tiny: Path, tmp_path: Path) -> None:
-    gmp = "populations.dense.stages.train.prune={schedule: {name: gmp, sparsity: 0.8, begin: 2it, end: 8it, every: 2it}}"
+    gmp = (
+        "populations.dense.stages.train.prune={schedule: {name: gmp, sparsity: 0.8, begin: 2it, end: 8it, every: 2it}}"
+    )
     study = study_of(tiny, gmp)
     plan = outline(study, Store(tmp_path / "none"))
     assert not (tmp_path / "none").exists()
@@ -120,7 +123,9 @@ def test_an_outline_counts_what_is_stored_and_lists_every_update(tiny: Path, tmp
     assert plan["disk_bytes"] > 10 * 4 * 70_000  # ten stages of a WRN-10-1
 
 
-def test_what_is_stored_is_unknown_where_the_fingerprint_is(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_stored_is_unknown_where_the_fingerprint_is(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(type(load(tiny).recipe.data), "fingerprint", lambda self: None)
     plan = outline(study_of(tiny), Store(tmp_path / "none"))
     assert plan["populations"]["dense"]["stages"][0]["stored"] == "unknown"
