@@ -1,0 +1,101 @@
+"""Modal labels, ties, and votes of many groups at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from prunekit.plugins.measures.pie import modal_labels, pruning_identified_exemplars
+from prunekit.plugins.measures.votes import Votes, modal_shares, tied, vote_counts
+
+
+def mode_by_counter(votes, ties):
+    counts = Counter(int(vote) for vote in votes)
+    most = max(counts.values())
+    winners = [label for label, count in counts.items() if count == most]
+    return min(winners) if ties == "smallest" else max(winners)
+
+
+@pytest.mark.parametrize("ties", ["smallest", "largest"])
+@pytest.mark.parametrize(("members", "classes"), [(1, 10), (2, 3), (5, 2), (8, 4), (9, 1)])
+def test_modal_labels_agree_with_a_loop_over_examples(members, classes, ties):
+    predictions = np.random.default_rng(members).integers(0, classes, (members, 300))
+    expected = [mode_by_counter(predictions[:, i], ties) for i in range(300)]
+    assert modal_labels(predictions, ties).tolist() == expected
+
+
+def test_a_tie_goes_to_the_smallest_class_index_unless_told_otherwise():
+    predictions = np.array([[3, 0], [1, 0], [3, 2], [1, 2]])
+    assert modal_labels(predictions).tolist() == [1, 0]
+    assert modal_labels(predictions, ties="largest").tolist() == [3, 2]
+    assert tied(predictions).tolist() == [True, True]
+
+
+def test_a_clear_majority_is_no_tie():
+    assert tied(np.array([[1, 4], [1, 5], [0, 6]])).tolist() == [False, True]
+    assert not tied(np.array([[7, 8, 9]])).any()
+
+
+def test_the_modal_share_is_that_of_the_members_who_vote_for_it():
+    predictions = np.array([[1, 4], [1, 5], [0, 6], [1, 6]])
+    assert modal_shares(predictions, modal_labels(predictions)).tolist() == [0.75, 0.5]
+
+
+def test_votes_are_counted_per_label():
+    assert vote_counts(np.array([[0, 2], [2, 2]])).tolist() == [[1, 0], [0, 0], [1, 2]]
+
+
+@pytest.mark.parametrize(
+    "predictions", [np.zeros((0, 5), int), np.zeros(5, int), np.zeros((2, 5)), np.array([[0, -1]]), np.zeros((1, 1, 1))]
+)
+def test_what_is_not_class_indices_of_members_is_refused_in_one_line(predictions):
+    with pytest.raises(ValueError, match=r"^predictions are [^\n]+$"):
+        modal_labels(predictions)
+
+
+def test_other_ties_are_refused():
+    with pytest.raises(ValueError, match="'smallest' or the 'largest'"):
+        modal_labels(np.array([[1]]), ties="first")
+
+
+def test_no_examples_have_no_modal_labels():
+    assert modal_labels(np.zeros((3, 0), int)).shape == (0,)
+    assert pruning_identified_exemplars(np.zeros((3, 0), int), np.zeros((2, 0), int)).shape == (0,)
+
+
+@pytest.mark.parametrize("ties", ["smallest", "largest"])
+def test_exemplars_are_where_the_modal_labels_differ(ties):
+    rng = np.random.default_rng(0)
+    reference, pruned = rng.integers(0, 5, (6, 200)), rng.integers(0, 5, (4, 200))
+    expected = [mode_by_counter(reference[:, i], ties) != mode_by_counter(pruned[:, i], ties) for i in range(200)]
+    assert pruning_identified_exemplars(reference, pruned, ties).tolist() == expected
+
+
+def test_exemplars_need_the_same_examples():
+    with pytest.raises(ValueError, match="got 3 and 4"):
+        pruning_identified_exemplars(np.zeros((2, 3), int), np.zeros((2, 4), int))
+
+
+@pytest.mark.parametrize("ties", ["smallest", "largest"])
+@pytest.mark.parametrize("classes", [1, 2, 7, 16])
+def test_groups_are_counted_as_they_are_one_by_one(classes, ties):
+    rng = np.random.default_rng(classes)
+    predictions = np.where(rng.random((9, 120)) < 0.5, rng.integers(0, classes, (9, 120)), 0)
+    deals = np.array([rng.permutation(9) for _ in range(40)])
+    one, other = deals < 4, deals >= 4
+    counts, often = Votes.of(predictions, ties, smallest=4).changed(one, other)
+    expected = [
+        pruning_identified_exemplars(predictions[a], predictions[b], ties) for a, b in zip(one, other, strict=True)
+    ]
+    assert counts.tolist() == [each.sum() for each in expected]
+    by_example = np.zeros(120, dtype=int)
+    by_example[Votes.of(predictions, ties, smallest=4).examples] = often
+    assert by_example.tolist() == np.sum(expected, axis=0).tolist()
+
+
+def test_examples_that_no_group_can_decide_otherwise_are_left_out():
+    votes = np.array([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 0], [1, 1, 1, 1, 0, 0]]).T
+    assert Votes.of(votes, "smallest", smallest=3).examples.tolist() == [2]
+    assert Votes.of(votes, "smallest", smallest=2).examples.tolist() == [1, 2]
