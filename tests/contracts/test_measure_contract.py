@@ -1,0 +1,119 @@
+"""What every registered measure keeps to."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from prunekit.protocols import Comparison, Summary
+from prunekit.registry import registry
+from prunekit.report.build import as_json
+from prunekit.report.study import ArrayPopulation, ArrayStudy
+
+MEASURES = registry.names("measure")
+
+
+class Member:
+    """A member with features and logits of its own."""
+
+    def __init__(self, seed, examples, classes):
+        rng = np.random.default_rng(seed)
+        self._logits = rng.normal(size=(examples, classes)).astype(np.float32)
+        self._features = rng.random((examples, 6)).astype(np.float32)
+
+    def logits(self):
+        return self._logits
+
+    def features(self):
+        return self._features
+
+
+def make(name):
+    return registry.find("measure", name)[0].plugin()
+
+
+def study_of(measure, members=4, examples=30, classes=3):
+    """Observe made-up members and put their columns into a study."""
+    populations = {}
+    for offset, name in enumerate(("dense", "sparse", "control")):
+        observed = [Member(10 * offset + k, examples, classes) for k in range(members)]
+        columns = {
+            "prediction": np.stack([m.logits().argmax(1) for m in observed]).astype(np.int64),
+            "confidence": np.stack([m.logits().max(1) for m in observed]),
+            "loss": np.stack([-m.logits().max(1) for m in observed]),
+        }
+        seen = [measure.observe(m) for m in observed]
+        columns |= {column: np.stack([each[column] for each in seen]) for column in seen[0]}
+        populations[name] = ArrayPopulation(name, tuple(range(members)), 0.9 if name == "sparse" else 0.0, columns)
+    labels = np.random.default_rng(99).integers(0, classes, examples)
+    return ArrayStudy(
+        tuple(f"class {c}" for c in range(classes)), tuple(map(str, range(examples))), labels, populations
+    )
+
+
+COMPARISONS = [Comparison("dense", "sparse", "control", True), Comparison("control", "sparse", None, False)]
+STUDIES = {
+    "several members": {},
+    "one member": {"members": 1},
+    "one class": {"classes": 1},
+    "one example": {"examples": 1},
+    "a class without examples": {"examples": 2, "classes": 5},
+}
+
+
+def test_there_are_measures():
+    assert {"accuracy", "pie", "q_score"} <= set(MEASURES)
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_observed_columns_have_a_value_per_example(name):
+    for column in make(name).observe(Member(0, 7, 3)).values():
+        assert column.shape == (7,)
+
+
+@pytest.mark.parametrize("comparisons", [COMPARISONS, COMPARISONS[:1], []], ids=["two", "one", "none"])
+@pytest.mark.parametrize("case", STUDIES)
+@pytest.mark.parametrize("name", MEASURES)
+def test_a_summary_is_complete_and_serialisable(name, case, comparisons):
+    measure = make(name)
+    study = study_of(measure, **STUDIES[case])
+    with np.errstate(all="raise"):
+        summary = measure.summarise(study, comparisons)
+    assert isinstance(summary, Summary)
+    assert set(summary.populations) <= set(study.populations)
+    for said in (summary.comparisons, summary.clauses):
+        assert len(said) in {0, len(comparisons)}
+    assert all(isinstance(clause, str) and not clause.endswith(".") for clause in summary.clauses)
+    json.dumps([as_json(summary.populations), as_json(summary.comparisons)], allow_nan=False)
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_tables_are_rectangular_with_distinct_columns_that_can_be_formatted(name):
+    measure = make(name)
+    for table in measure.summarise(study_of(measure), COMPARISONS).tables:
+        names = [column.name for column in table.columns]
+        assert len(set(names)) == len(names)
+        for row in table.rows:
+            assert len(row) == len(names)
+            for column, value in zip(table.columns, row, strict=True):
+                assert value is None or isinstance(value, str) or format(value, column.format)
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_summaries_are_the_same_every_time(name):
+    measure = make(name)
+    first, again = (measure.summarise(study_of(measure), COMPARISONS) for _ in range(2))
+    assert as_json(first.comparisons) == as_json(again.comparisons)
+    assert [table.rows for table in first.tables] == [table.rows for table in again.tables]
+
+
+def test_measures_are_found_and_imported_without_torch():
+    code = """import sys
+from prunekit.registry import registry
+print(len(list(registry.entries("measure"))) > 0, "torch" in sys.modules)"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True False\n"

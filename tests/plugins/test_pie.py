@@ -1,0 +1,162 @@
+"""The measure ``pie``: what it counts, says and leaves unsaid."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from prunekit.plugins.measures.pie import Pie
+from prunekit.protocols import Comparison
+from prunekit.report.study import ArrayPopulation, ArrayStudy
+
+CLASSES = ("cat", "dog", "owl")
+LABELS = np.array([0, 0, 1, 2])
+#                  a  b  c  d
+DENSE = np.array([[0, 0, 1, 2], [0, 1, 1, 2], [0, 0, 1, 0], [1, 0, 1, 2]])
+SPARSE = np.array([[0, 1, 1, 0], [0, 1, 2, 0], [0, 1, 1, 0], [0, 0, 1, 2]])
+# modal labels: dense 0 0 1 2, sparse 0 1 1 0: b and d change
+
+
+def study(**predictions):
+    populations = {
+        name: ArrayPopulation(name, tuple(range(len(values))), 0.0, {"prediction": np.asarray(values)})
+        for name, values in predictions.items()
+    }
+    examples = next(iter(predictions.values())).shape[1]
+    labels = LABELS if examples == 4 else np.arange(examples) % 3
+    return ArrayStudy(CLASSES, tuple(f"{i:03}" for i in range(examples)), labels, populations)
+
+
+def summarise(comparison=None, options=None, **predictions):
+    comparison = comparison or Comparison("dense", "sparse", "control" if "control" in predictions else None, True)
+    return Pie(**(options or {})).summarise(study(**predictions), [comparison])
+
+
+def test_exemplars_are_counted_per_true_class_and_listed_with_both_vote_shares():
+    found = summarise(dense=DENSE, sparse=SPARSE).comparisons[0]
+    assert (found["count"], found["fraction"], found["paired"]) == (2, 0.5, True)
+    assert found["per_class"] == {"cat": 1, "dog": 0, "owl": 1}
+    assert found["ties"] == {"reference": 0, "pruned": 0}
+    shares = {"reference_share": 0.75, "pruned_share": 0.75}
+    assert found["examples"] == [
+        {"id": "001", "label": "cat", "reference": "cat", "pruned": "dog", **shares},
+        {"id": "003", "label": "owl", "reference": "owl", "pruned": "cat", **shares},
+    ]
+
+
+def test_the_clearest_exemplar_comes_first():
+    sparse = np.array([[0, 1, 1, 0], [0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 1, 0]])
+    found = summarise(dense=DENSE, sparse=sparse).comparisons[0]["examples"]
+    assert [(each["id"], each["reference_share"] + each["pruned_share"]) for each in found] == [
+        ("003", 1.75),
+        ("001", 1.5),
+    ]
+
+
+def test_ties_are_counted_in_both_populations_and_decided_as_told():
+    dense, sparse = np.array([[0, 1], [2, 1]]), np.array([[2, 1], [2, 1]])
+    smallest, largest = (
+        summarise(options={"ties": ties}, dense=dense, sparse=sparse).comparisons[0] for ties in ("smallest", "largest")
+    )
+    assert smallest["ties"] == largest["ties"] == {"reference": 1, "pruned": 0}
+    assert (smallest["count"], largest["count"]) == (1, 0)
+
+
+def test_the_readings_name_ties_and_permutations():
+    readings = summarise(dense=DENSE, sparse=SPARSE).readings
+    assert readings[0] == "modal label: ties go to the smallest class index"
+    assert readings[1] == (
+        "dense → sparse: chance from all 8 distinct swaps within seed pairs; ties: 0 in dense, 0 in sparse"
+    )
+    drawn = summarise(options={"permutations": 5}, dense=DENSE, sparse=SPARSE).readings[1]
+    assert "chance from 5 swaps within seed pairs drawn" in drawn
+
+
+def test_the_control_stands_beside_the_pruned():
+    summary = summarise(dense=DENSE, sparse=SPARSE, control=DENSE)
+    control = summary.comparisons[0]["control"]
+    assert (control["population"], control["count"], control["p"]) == ("control", 0, 1.0)
+    assert [row[0] for row in summary.tables[0].rows] == ["dense → sparse", "dense → control"]
+    by_class = summary.tables[1]
+    assert [column.name for column in by_class.columns][2:] == [
+        "PIEs in sparse", "Chance in sparse", "PIEs in control", "Chance in control"
+    ]  # fmt: skip
+    assert [row[2] for row in by_class.rows] == [1, 0, 1]
+    assert [row[4] for row in by_class.rows] == [0, 0, 0]
+
+
+def test_chance_by_class_adds_up_to_chance():
+    rng = np.random.default_rng(0)
+    summary = summarise(dense=rng.integers(0, 3, (6, 90)), sparse=rng.integers(0, 3, (6, 90)))
+    assert sum(row[3] for row in summary.tables[1].rows) == pytest.approx(summary.comparisons[0]["expected"])
+
+
+def test_populations_with_different_seeds_are_not_paired():
+    populations = study(dense=DENSE, sparse=SPARSE[:3])
+    found = Pie().summarise(populations, [Comparison("dense", "sparse", None, paired=True)]).comparisons[0]
+    assert found["paired"] is False
+
+
+def test_a_population_without_control_has_none():
+    assert summarise(dense=DENSE, sparse=SPARSE).comparisons[0]["control"] is None
+
+
+# ---------------------------------------------------------------------------------------------------------- clauses
+
+
+def split_votes(members, changed, unchanged):
+    """Two populations: ``changed`` examples are won narrowly by other labels, the rest unanimously by the same."""
+    rng = np.random.default_rng(0)
+    place = rng.permuted(np.tile(np.arange(members)[:, None], (2, 1, changed)), axis=1)
+    same = np.zeros((members, unchanged), int)
+    one, two = np.where(place[0] < members // 2, 1, 0), np.where(place[1] < members // 2 - 1, 0, 1)
+    return np.hstack([one, same]), np.hstack([two, same])
+
+
+def test_a_clause_says_that_there_is_more_than_noise_where_p_allows_it():
+    dense, sparse = split_votes(9, 40, 1200)
+    summary = summarise(dense=dense, sparse=sparse, control=dense)
+    expected = f"{summary.comparisons[0]['expected']:.0f}"
+    assert summary.clauses == [
+        f"40 of 1,240 test images changed their modal label where seed noise alone changes {expected} (p = 0.0039); "
+        "fine-tuning without pruning changes none"
+    ]
+
+
+def test_a_clause_claims_nothing_where_p_does_not_allow_it():
+    rng = np.random.default_rng(1)
+    dense, sparse = (np.where(rng.random((8, 90)) < 0.4, 1, 0) for _ in range(2))
+    summary = summarise(dense=dense, sparse=sparse)
+    found = summary.comparisons[0]
+    assert found["p"] > 0.05
+    assert summary.clauses[0].startswith(
+        f"{found['count']} of 90 test images changed their modal label, no more than seed noise explains ("
+    )
+
+
+def test_a_clause_says_that_so_few_members_cannot_tell():
+    dense, sparse = split_votes(5, 40, 0)
+    assert summarise(dense=dense, sparse=sparse).clauses[0].endswith("(5 + 5 members cannot tell: smallest p 0.062)")
+
+
+@pytest.mark.parametrize(
+    ("changed", "start"),
+    [(0, "none of 4 test images changed its modal label"), (1, "1 of 4 test images changed its modal label")],
+)
+def test_a_clause_counts_in_words_that_fit(changed, start):
+    sparse = np.zeros((1, 4), int)
+    sparse[0, :changed] = 1
+    assert summarise(dense=np.zeros((1, 4), int), sparse=sparse).clauses[0].startswith(start)
+
+
+def test_one_member_each_is_well_defined():
+    found = summarise(dense=DENSE[:1], sparse=SPARSE[:1]).comparisons[0]
+    assert (found["p"], found["smallest_p"], found["interval"]) == (1.0, 1.0, None)
+    json.dumps(found, allow_nan=False)
+
+
+def test_populations_without_members_are_refused():
+    with pytest.raises(ValueError, match="at least one member"):
+        summarise(dense=DENSE[:0], sparse=SPARSE)
