@@ -15,11 +15,13 @@ from torch import Tensor, nn
 
 from prunekit import masks as masking
 from prunekit import seeds
-from prunekit.data import DeviceData, Part
+from prunekit.checkpoint import Checkpoint, copied, optimizer_state, restore_optimizer
+from prunekit.data import DeviceData
 from prunekit.errors import InputError, PrunekitError
 from prunekit.network import Network
 from prunekit.protocols import Batch, Target
 from prunekit.pruner import Pruner
+from prunekit.sources import FrozenFeatures, Images, precision
 from prunekit.stages import Prune, PruneStage, TrainStage
 from prunekit.times import Progress
 from prunekit.updates import Update
@@ -36,20 +38,6 @@ class StageContext:
     ordinal: int
     """Of the stage in the member's lineage, counted from 1."""
     device: str = "cpu"
-
-
-@dataclass
-class Checkpoint:
-    """A training stage after a finished epoch: enough to go on with the same bits."""
-
-    tensors: dict[str, Tensor]
-    """On the CPU: ``weights/<parameter or buffer>``, ``mask/<parameter>`` (bool), ``optimizer/<parameter>/<state>``."""
-    meta: dict[str, Any]
-    """JSON: epoch, iteration, history, updates, and the optimiser's state that is no tensor."""
-
-    def under(self, prefix: str) -> dict[str, Tensor]:
-        """Return the tensors whose names start with ``prefix/``, without it."""
-        return {k.removeprefix(f"{prefix}/"): v for k, v in self.tensors.items() if k.startswith(f"{prefix}/")}
 
 
 @dataclass
@@ -152,49 +140,6 @@ def _prepared(network: Network, parts: tuple[str, ...], stage: TrainStage, conte
         network.requires_grad_(True).eval().to(memory_format=torch.contiguous_format)
 
 
-class _Images:
-    """Where batches come from: the augmented images of an epoch, and plain ones."""
-
-    def __init__(self, data: DeviceData, stage: TrainStage) -> None:
-        self.data, self.stage = data, stage
-
-    def epoch(self, order: torch.Generator, randomness: torch.Generator) -> Iterator[Batch]:
-        stage = self.stage
-        return self.data.epoch(stage.batch_size, stage.augment, stage.objective.views, order, randomness)
-
-    def plain(self, part: Part) -> Iterator[Batch]:
-        return self.data.batches(part)
-
-
-class _FrozenFeatures(_Images):
-    """The same as features [V, B, D] of a frozen encoder, computed once wherever the images do not change."""
-
-    def __init__(self, data: DeviceData, stage: TrainStage, encoder: nn.Module) -> None:
-        super().__init__(data, stage)
-        self._encoder = encoder
-        self._known: dict[Part, list[Batch]] = {}
-
-    def epoch(self, order: torch.Generator, randomness: torch.Generator) -> Iterator[Batch]:
-        if self.stage.augment.random:
-            yield from map(self._encode, super().epoch(order, randomness))
-            return
-        features = torch.cat([batch.images for batch in self.plain("train")], dim=1)
-        labels = self.data.part("train").labels
-        for chosen in self.data.shuffled(self.stage.batch_size, order):
-            yield Batch(features[:, chosen].expand(self.stage.objective.views, -1, -1), labels[chosen])
-
-    def plain(self, part: Part) -> Iterator[Batch]:
-        if part not in self._known:
-            self._known[part] = [self._encode(batch) for batch in super().plain(part)]
-        return iter(self._known[part])
-
-    @torch.no_grad()
-    def _encode(self, batch: Batch) -> Batch:
-        with _precision(self.stage, batch.images.device):
-            features = self._encoder.eval()(batch.images.flatten(0, 1))
-        return Batch(features.float().view(*batch.images.shape[:2], -1), batch.labels)
-
-
 class _Training:
     """A training stage under way."""
 
@@ -215,9 +160,9 @@ class _Training:
         self._updates: list[Update] = []
         self._per_epoch = data.iterations_per_epoch(stage.batch_size)
         self._progress = _ProgressReports(on_progress, stage, self._per_epoch)
-        self._images, self._learner = _Images(data, stage), network
+        self._images, self._learner = Images(data, stage), network
         if parts == ("head",):
-            self._images = _FrozenFeatures(data, stage, network.encoder)
+            self._images = FrozenFeatures(data, stage, network.encoder)
             self._learner = Network(nn.Identity(), network.head)
         self._parameters = {name: p for name, p in network.named_parameters() if p.requires_grad}
         self._optimizer = stage.optimizer.build(list(self._parameters.values()))
@@ -262,7 +207,7 @@ class _Training:
         for group in self._optimizer.param_groups:
             group["lr"] = self.stage.optimizer.lr * self.stage.lr_schedule.factor(now)
         self._optimizer.zero_grad(set_to_none=True)
-        with _precision(self.stage, batch.images.device):
+        with precision(self.stage, batch.images.device):
             loss = self.stage.objective.loss(self._learner, batch)
         torch.autograd.backward(loss)
         self._optimizer.step()
@@ -285,8 +230,9 @@ class _Training:
         """Raise PrunekitError where one of the last ``losses`` [n] is not finite, naming the first."""
         wrong = (~losses.isfinite()).nonzero().flatten().tolist()
         if wrong:
+            iteration = self.iteration - len(losses) + wrong[0] + 1
             raise PrunekitError(
-                f"stage {self.context.ordinal}, epoch {self.epoch}, iteration {self.iteration - len(losses) + wrong[0] + 1}: "
+                f"stage {self.context.ordinal}, epoch {self.epoch}, iteration {iteration}: "
                 f"the loss is {float(losses[wrong[0]])}; a smaller learning rate may help"
             )
 
@@ -299,7 +245,7 @@ class _Training:
         self.network.eval()
         right = 0
         for batch in self._images.plain("validation"):
-            with _precision(self.stage, batch.images.device):
+            with precision(self.stage, batch.images.device):
                 logits = self._learner.logits(batch.images[0])
             right += int((logits.argmax(dim=1) == batch.labels).sum())
         return right / total
@@ -361,15 +307,10 @@ class _Training:
 
     def checkpoint(self) -> Checkpoint:
         """Return copies of all that the rest of the stage depends on."""
-        tensors = {f"weights/{name}": _copy(tensor) for name, tensor in self.network.state_dict().items()}
-        tensors |= {f"mask/{name}": _copy(mask) for name, mask in self.masks.items()}
-        scalars: dict[str, Any] = {}
-        for name, parameter in self._parameters.items():
-            for key, value in self._optimizer.state.get(parameter, {}).items():
-                if isinstance(value, Tensor):
-                    tensors[f"optimizer/{name}/{key}"] = _copy(value)
-                else:
-                    scalars[f"{name}/{key}"] = value
+        tensors = {f"weights/{name}": copied(tensor) for name, tensor in self.network.state_dict().items()}
+        tensors |= {f"mask/{name}": copied(mask) for name, mask in self.masks.items()}
+        optimizer, scalars = optimizer_state(self._optimizer, self._parameters)
+        tensors |= {f"optimizer/{name}": tensor for name, tensor in optimizer.items()}
         meta = {
             "epoch": self.epoch,
             "iteration": self.iteration,
@@ -385,17 +326,7 @@ class _Training:
         self.epoch, self.iteration, self.history = meta["epoch"], meta["iteration"], list(meta["history"])
         self._updates = [Update(**update) for update in meta["updates"]]
         self.network.load_state_dict(checkpoint.under("weights"))
-        numbers = {name: i for i, name in enumerate(self._parameters)}
-        state: dict[int, dict[str, Any]] = {}
-        for path, value in (checkpoint.under("optimizer") | meta["optimizer"]).items():
-            name, _, key = path.rpartition("/")
-            parameter = self._parameters[name]
-            if isinstance(value, Tensor) and value.shape == parameter.shape:
-                # In the parameter's memory format, so that elementwise kernels do the same operations.
-                value = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
-            state.setdefault(numbers[name], {})[key] = value
-        groups = self._optimizer.state_dict()["param_groups"]
-        self._optimizer.load_state_dict({"state": state, "param_groups": groups})
+        restore_optimizer(self._optimizer, self._parameters, checkpoint.under("optimizer") | meta["optimizer"])
         return checkpoint.under("mask")
 
 
@@ -427,10 +358,6 @@ class _ProgressReports:
         )
 
 
-def _precision(stage: TrainStage, device: torch.device) -> torch.autocast:
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=stage.precision == "bf16")
-
-
 def _targets(network: Network, masks: dict[str, Tensor]) -> list[Target]:
     """Return the parameters that ``masks`` are about, with masks on their device and in their memory format."""
     targets = []
@@ -448,7 +375,3 @@ def _criterion_seed(context: StageContext) -> int:
 
 def _cross_entropy(model: nn.Module, batch: Batch) -> Tensor:
     return F.cross_entropy(model(batch.images[0]), batch.labels)
-
-
-def _copy(tensor: Tensor) -> Tensor:
-    return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
