@@ -212,7 +212,9 @@ def _registry_for(node: Node) -> Registry:
         raise node.error(("plugins",), "expected a list of Python files")
     files = []
     for i, each in enumerate(listed.value):
-        file = Path(each.origin).parent / str(each.value)  # of the recipe that names it, not of the one that extends it
+        # Beside the recipe that names it, not the one that extends it; --set speaks of the working folder.
+        beside = Path() if each.origin.startswith("--set ") else Path(each.origin).parent
+        file = beside / str(each.value)
         if not file.is_file():
             raise node.error(("plugins", i), f"there is no file {file}")
         files.append(file)
