@@ -26,6 +26,8 @@ from prunekit.stages import Prune, PruneStage, TrainStage
 from prunekit.times import Progress
 from prunekit.updates import Update
 
+__all__ = ["Checkpoint", "StageContext", "StageResult", "configure_threads", "parts_trained", "prune", "train"]
+
 PROGRESS_INTERVAL = 0.5
 """Seconds between two reports of progress, at least."""
 
