@@ -84,13 +84,15 @@ def _finish(result: RunResult, layout: str) -> None:
         print(json.dumps(body, indent=2, ensure_ascii=False))
     for label, error in result.failures.items():
         click.echo(f"failed: {label}: {error}", err=True)
-    for label in result.skipped:
-        click.echo(f"not done, for what it starts from failed: {label}", err=True)
     if result.failures:
-        members = {label.rpartition(":")[0] for label in result.failures}
+        failed = {label.rpartition(":")[0] for label in result.failures}
+        waiting = {label.rpartition(":")[0]: None for label in result.skipped if label.rpartition(":")[0] not in failed}
+        if waiting:
+            click.echo(f"not done, for they start from a failed member: {', '.join(waiting)}", err=True)
+        finished = result.members - len(failed) - len(waiting)
         raise PrunekitError(
-            f"{len(members)} of {result.members} members failed; the others are finished and stored:"
-            " the same command does only these again"
+            f"{len(failed)} of {result.members} members failed, {finished} are finished and stored:"
+            " the same command goes on with the rest"
         )
     if layout == "table":
         done = "nothing to do: everything is in the store" if not result.done else "all done"

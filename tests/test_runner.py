@@ -228,7 +228,7 @@ def test_a_loss_that_is_not_finite_fails_the_member_with_its_place(recipe: Path,
     assert result.returncode == 1
     assert "dense seed 0: train:" in result.stderr
     assert "epoch 1, iteration" in result.stderr
-    assert "not done, for what it starts from failed: sparse seed 0: prune" in result.stderr
+    assert "not done, for they start from a failed member: sparse seed 0, control seed 0" in result.stderr
 
 
 def test_ctrl_c_stops_within_seconds_and_says_how_to_go_on(recipe: Path, tmp_path: Path) -> None:
