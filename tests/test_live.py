@@ -1,0 +1,84 @@
+"""What a run shows while it works."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from prunekit.cli.live import Display
+from prunekit.runner import Event, Task
+from prunekit.study import Member
+
+
+def task(population: str, seed: int, stage: str, cost: float = 100.0) -> Task:
+    return Task(population, seed, stage, {}, cost, f"{population}{seed}{stage}")
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    now = {"t": 1000.0}
+    monkeypatch.setattr("prunekit.cli.live.time.monotonic", lambda: now["t"])
+    return now
+
+
+def display(tasks: list[Task], members: int) -> tuple[Display, io.StringIO]:
+    shown = Display()
+    out = io.StringIO()
+    shown.console = Console(file=out, width=200)
+    every = [Member("dense", seed, ("k",)) for seed in range(members)]
+    shown(Event("planned", data={"tasks": tasks, "members": every}))
+    return shown, out
+
+
+def test_members_that_are_stored_are_counted_at_once() -> None:
+    _, out = display([task("dense", 0, "train")], members=3)
+    assert out.getvalue() == "3 members, 2 of them in the store already\n"
+
+
+def test_a_finished_stage_is_one_plain_line(clock: dict[str, float]) -> None:
+    one, two = task("dense", 0, "train"), task("dense", 1, "train")
+    shown, out = display([one, two], members=2)
+    shown(Event("started", one))
+    data: dict[str, Any] = {"epoch": 2, "iteration": 8, "loss": 0.51234, "accuracy": 0.975, "sparsity": 0.9}
+    shown(Event("epoch", one, data))
+    clock["t"] += 4
+    shown(Event("done", one))
+    line = out.getvalue().splitlines()[-1]
+    assert (
+        line == "[1/2 members] dense seed 0: train: 4.0 s, loss 0.512, accuracy 97.5 %, sparsity 90.0 %, about 4 s left"
+    )
+
+
+def test_time_left_follows_the_pace_of_stages_of_the_same_name(clock: dict[str, float]) -> None:
+    tasks = [task("dense", 0, "train", 100), task("dense", 0, "tune", 10), task("dense", 1, "train", 100)]
+    shown, _ = display(tasks, members=2)
+    assert shown.seconds_left() is None
+    shown(Event("started", tasks[0]))
+    shown(Event("progress", tasks[0], {"iteration": 5, "iterations": 10}))
+    clock["t"] += 10  # half of 100 images in 10 s: 0.2 s an image, for tune too as long as nothing else is known
+    assert shown.seconds_left() == pytest.approx(10 + 2 + 20)
+
+
+def test_a_failure_and_a_wait_are_said_when_they_happen() -> None:
+    one = task("sparse", 3, "finetune")
+    shown, out = display([one], members=1)
+    shown(Event("started", one))
+    shown(Event("waiting", one))
+    shown(Event("failed", one, {"error": "the loss is nan"}))
+    assert "sparse seed 3: finetune: another run is at it; waiting" in out.getvalue()
+    assert "failed: sparse seed 3: finetune: the loss is nan" in out.getvalue()
+
+
+def test_the_live_table_shows_what_each_running_member_does(clock: dict[str, float]) -> None:
+    one = task("dense", 0, "encoder")
+    shown, out = display([one], members=1)
+    shown(Event("started", one))
+    data = {"epoch": 3, "epochs": 30, "iteration": 12, "iterations": 120, "loss": 4.5, "images_per_second": 1234.5}
+    shown(Event("progress", one, data))
+    shown.console.print(shown._render())
+    text = out.getvalue()
+    for piece in ("0 of 1 members done", "dense 0", "encoder", "3/30", "4.500", "–", "1,234"):
+        assert piece in text

@@ -1,0 +1,65 @@
+"""What the README shows is what works."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from prunekit.recipe import load
+from prunekit.study import resolve
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def test_the_pruner_of_the_readme_is_short_and_runs_from_its_recipe(tmp_path: Path) -> None:
+    plugin = next(block for block in blocks("python") if block.startswith("# softest.py"))
+    assert len([line for line in plugin.splitlines() if line.strip()]) < 15
+    (tmp_path / "softest.py").write_text(plugin)
+    (tmp_path / "mine.yaml").write_text(next(block for block in blocks("yaml") if block.startswith("# mine.yaml")))
+    study = resolve(load(tmp_path / "mine.yaml"))
+    shipped = resolve(load("scl_onshot_90"))
+    dense, before = study.populations["dense"].members, shipped.populations["dense"].members
+    assert [member.keys for member in dense] == [member.keys for member in before]
+    sparse, before = study.populations["sparse"].members, shipped.populations["sparse"].members
+    assert all(mine.key != theirs.key for mine, theirs in zip(sparse, before, strict=True))
+
+
+def test_the_pruner_of_the_readme_prunes(tmp_path: Path) -> None:
+    import torch
+
+    from prunekit import Pruner
+
+    namespace: dict[str, object] = {}
+    exec(blocks("python")[0], namespace)  # noqa: S102  (our own README)
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.Flatten(), torch.nn.Linear(8, 4))
+    pruner = Pruner(model, criterion=namespace["Softest"](), sparsity=0.5)  # type: ignore[operator]
+    assert pruner.sparsity == pytest.approx(0.5, abs=1 / 248)
+
+
+def test_the_recipe_of_the_readme_is_valid_and_so_is_its_profile(tmp_path: Path) -> None:
+    path = tmp_path / "how-much.yaml"
+    path.write_text(next(block for block in blocks("yaml") if "name: how-much" in block))
+    study = resolve(load(path))
+    assert list(study.populations) == ["dense", "sparse-0.5", "sparse-0.9"]
+    assert study.populations["sparse-0.9"].stages[0].updates[-1][1] == 0.9
+    assert resolve(load(path, profile="quick")).recipe.seeds == 2
+
+
+def test_the_functions_for_others_are_where_the_readme_says() -> None:
+    exec(next(block for block in blocks("python") if block.startswith("from prunekit.plugins")), {})  # noqa: S102
+
+
+def test_the_commands_that_ci_runs_are_marked() -> None:
+    for mark in ("main-job", "tests"):
+        assert f"<!-- {mark} -->\n```sh\n" in README
+
+
+def test_every_file_that_the_readme_names_exists() -> None:
+    for link in re.findall(r"\]\(((?!http)[^)#]+)\)", README):
+        assert (Path(__file__).parent.parent / link).exists(), link
