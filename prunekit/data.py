@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from prunekit.protocols import Augmentation, Batch, ImageData, ImageShape, Split
+from prunekit.protocols import Augmentation, Batch, ImageData, Split
 
 Part = Literal["train", "validation", "test"]
 
@@ -52,18 +53,23 @@ def _proportional(size: int, available: list[int]) -> list[int]:
     return shares
 
 
+@dataclass(frozen=True)
 class DeviceSplit:
     """One part of a data set on a device."""
 
-    def __init__(self, split: Split, device: str) -> None:
-        self.images = torch.from_numpy(np.ascontiguousarray(split.images)).to(device)
-        """uint8 [N, C, H, W]."""
-        self.labels = torch.from_numpy(np.ascontiguousarray(split.labels)).to(device)
-        """int64 [N]."""
-        self.ids = split.ids
+    images: Tensor
+    """uint8 [N, C, H, W]."""
+    labels: Tensor
+    """int64 [N]."""
+
+    @classmethod
+    def of(cls, split: Split, device: str) -> DeviceSplit:
+        """Move a decoded part to ``device``."""
+        images, labels = (torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in (split.images, split.labels))
+        return cls(images, labels)
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.labels)
 
 
 class DeviceData:
@@ -76,10 +82,10 @@ class DeviceData:
     def __init__(self, data: ImageData, device: str = "cpu") -> None:
         self.source = data
         self.device = device
-        self._parts = {
-            "train": DeviceSplit(data.train, device),
-            "validation": DeviceSplit(data.validation, device),
-            "test": DeviceSplit(data.test, device),
+        self._parts: dict[Part, DeviceSplit] = {
+            "train": DeviceSplit.of(data.train, device),
+            "validation": DeviceSplit.of(data.validation, device),
+            "test": DeviceSplit.of(data.test, device),
         }
         mean, std = channel_statistics(data.train.images)
         self.mean = mean.to(device).view(-1, 1, 1)
@@ -88,11 +94,6 @@ class DeviceData:
     def part(self, name: Part) -> DeviceSplit:
         """Return the train, validation or test part."""
         return self._parts[name]
-
-    @property
-    def shape(self) -> ImageShape:
-        """Shape of one image."""
-        return ImageShape(*self.part("train").images.shape[1:])
 
     def iterations_per_epoch(self, batch_size: int) -> int:
         """Return the steps of an epoch over the training images; the last one may be smaller."""

@@ -257,6 +257,7 @@ RESUMED = {
     "contrastive": {"objective": "supcon", "augment": "simclr", "prune": PRUNE},
     "head": {"only": "head", "lr_schedule": "cosine"},
     "bf16": {"precision": "bf16"},
+    "contrastive bf16": {"objective": "simclr", "augment": "simclr", "precision": "bf16"},
 }
 
 
