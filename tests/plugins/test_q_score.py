@@ -43,6 +43,21 @@ def test_scores_do_not_depend_on_the_length_of_the_features():
         assert np.stack(q_score(features * scale)) == pytest.approx(np.stack(q_score(features)))
 
 
+@pytest.mark.parametrize("first", [0.0, 1e6, -1e6])
+def test_features_far_from_the_others_cost_no_precision(first):
+    features = np.random.default_rng(2).random((50, 128))
+    features[:, 0] = first
+    expected = np.array([by_hand(row.tolist()) for row in features])
+    assert np.stack(q_score(features), axis=1) == pytest.approx(expected, rel=1e-9)
+
+
+def test_nearly_equal_features_are_told_apart():
+    features = 1 + 1e-9 * np.random.default_rng(3).random((50, 128))
+    _, z, _ = q_score(features)
+    exact = (features.max(1) - features.mean(1)) / features.std(1)
+    assert z == pytest.approx(exact, rel=1e-5)
+
+
 def test_one_hot_features_reach_the_largest_score():
     q, z, l1 = q_score(np.eye(16)[:1])
     assert (q[0], z[0], l1[0]) == pytest.approx((math.sqrt(15), math.sqrt(15), 1))
