@@ -106,8 +106,9 @@ def _sentence(populations: Mapping[str, PopulationColumns], comparison: Comparis
 
 
 def percent(share: float) -> str:
-    """Return ``90 %`` for 0.9: up to four digits, none that say nothing."""
-    return f"{100 * share:.4g} %"
+    """Return ``90 %`` for 0.9: four digits, more where they would say none or all and it is not quite so."""
+    text = f"{100 * share:.4g}"
+    return f"{100 * share:.12g} %" if text in ("0", "100") else f"{text} %"
 
 
 def as_json(value: Any) -> Any:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+
 from prunekit.plugins.measures.accuracy import Accuracy
 from prunekit.plugins.measures.pie import Pie
 from prunekit.plugins.measures.q_score import QScore
-
 from prunekit.protocols import Comparison
 from prunekit.report.study import ArrayPopulation, ArrayStudy, LoadedStudy
 

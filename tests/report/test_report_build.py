@@ -1,0 +1,160 @@
+"""From measures to one report."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from prunekit.errors import InputError, PrunekitError
+from prunekit.protocols import Column, Comparison, Measure, Summary, Table
+from prunekit.report.build import as_json, build_report, percent
+from prunekit.report.study import ArrayPopulation
+
+
+class Spoken(Measure):
+    """Says what a test tells it to."""
+
+    name = "spoken"
+
+    def summarise(self, study, comparisons):
+        return Summary(
+            populations={"sparse": {"nothing": float("nan"), "many": np.arange(2)}},
+            comparisons=[{"of": c.pruned} for c in comparisons],
+            tables=[Table("A table", (Column("Word"),), [("one",)])],
+            clauses=[f"{c.pruned} says so" for c in comparisons],
+            readings=["read aloud", "read aloud"],
+        )
+
+
+class Silent(Measure):
+    """Says nothing."""
+
+    name = "silent"
+
+    def summarise(self, study, comparisons):
+        return Summary()
+
+
+def test_values_of_a_measure_stand_under_its_name(make):
+    study = make()
+    study.measures = [Spoken(), Silent()]
+    report = build_report(study, study.comparisons)
+    assert report.document["populations"]["sparse"] == {
+        "members": 8, "sparsity": 0.9, "spoken": {"nothing": None, "many": [0, 1]}
+    }  # fmt: skip
+    assert report.document["populations"]["dense"] == {"members": 8, "sparsity": 0.0}
+    assert [each["spoken"] for each in report.document["comparisons"]] == [{"of": "sparse"}, {"of": "sparse"}]
+    assert "silent" not in report.document["comparisons"][0]
+    assert report.readings == ("read aloud",)
+
+
+def test_clauses_become_one_closing_sentence_per_comparison(make):
+    study = make()
+    study.measures = [Spoken(), Silent(), Spoken()]
+    sentences = build_report(study, study.comparisons).sentences
+    assert [each.comparison for each in sentences] == ["dense → sparse", "control → sparse"]
+    assert sentences[0].text == "90 % of the weights pruned: sparse says so."
+
+
+def test_the_sentence_says_what_the_reference_had_lost_already(make):
+    study = make()
+    study.measures = [Spoken()]
+    dense = study.columns.populations["dense"]
+    study.columns.populations["dense"] = ArrayPopulation("dense", dense.seeds, 0.5, dense.columns)
+    assert build_report(study, study.comparisons).sentences[0].text == (
+        "90 % of the weights pruned (50 % in dense): sparse says so."
+    )
+
+
+def test_a_measure_that_leaves_out_a_comparison_is_named(make):
+    class Forgetful(Spoken):
+        name = "forgetful"
+
+        def summarise(self, study, comparisons):
+            return Summary(clauses=["only one"])
+
+    study = make()
+    study.measures = [Forgetful()]
+    with pytest.raises(PrunekitError, match="'forgetful' gave 1 clauses for 2 comparisons"):
+        build_report(study, study.comparisons)
+
+
+def test_the_document_has_every_key_that_is_promised(make):
+    study = make()
+    document = json.loads(json.dumps(build_report(study, study.comparisons).document, allow_nan=False))
+    assert document["study"] == "made-up"
+    assert document["data"] == {"name": "made-up", "split": "test", "examples": 200}
+    assert document["populations"]["dense"]["accuracy"].keys() >= {"mean", "std", "members"}
+    first = document["comparisons"][0]
+    assert (first["reference"], first["pruned"], first["control"]) == ("dense", "sparse", "control")
+    assert first["pie"].keys() >= {
+        "count", "fraction", "expected", "p", "smallest_p", "paired", "interval", "ties", "per_class", "examples"
+    }  # fmt: skip
+    assert len(first["pie"]["examples"]) == first["pie"]["count"]
+    assert first["q_score"]["reference"].keys() == {"q", "z", "l1"}
+    assert first["sentence"].startswith("90 % of the weights pruned: accuracy ")
+
+
+def test_q_scores_are_averaged_over_members_then_over_examples(make):
+    study = make()
+    q = study.columns.populations["sparse"]["q"]
+    found = build_report(study, study.comparisons).document["comparisons"][0]["q_score"]["pruned"]["q"]
+    per_example = [sum(q[m, i] for m in range(8)) / 8 for i in range(200)]
+    assert found["mean"] == pytest.approx(sum(per_example) / 200)
+    assert found["std"] == pytest.approx(np.sqrt(sum((x - found["mean"]) ** 2 for x in per_example) / 200))
+
+
+def test_a_report_without_comparisons_still_describes_the_populations(make):
+    report = build_report(make(), [])
+    assert report.sentences == ()
+    assert report.document["comparisons"] == []
+    assert [table.title for table in report.tables] == ["Accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (float("inf"), None),
+        (np.float32("nan"), None),
+        (np.int64(3), 3),
+        (np.bool_(True), True),
+        ((1, [2.5]), [1, [2.5]]),
+        ({1: np.array([0.5, np.nan])}, {"1": [0.5, None]}),
+    ],
+)
+def test_json_holds_no_number_that_is_not_finite(value, expected):
+    assert as_json(value) == expected
+
+
+def test_what_json_cannot_hold_is_refused():
+    with pytest.raises(TypeError, match="got a set"):
+        as_json({1, 2})
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0.9, "90 %"), (0.899999, "90 %"), (0.995, "99.5 %"), (0, "0 %"), (0.99999, "99.999 %")]
+)
+def test_shares_are_written_with_the_digits_that_say_something(share, text):
+    assert percent(share) == text
+
+
+def test_unknown_populations_are_refused_with_the_nearest_name(make):
+    study = make()
+    with pytest.raises(InputError, match=r"no population 'spares' \(did you mean 'sparse'\?\)"):
+        study.compare("dense", "spares")
+    with pytest.raises(InputError, match="compared with itself"):
+        study.compare("dense", "dense")
+
+
+def test_the_recipes_comparison_is_used_where_it_has_one(make):
+    study = make()
+    assert study.compare("dense", "sparse") is study.comparisons[0]
+    assert study.compare("sparse", "dense") == Comparison("sparse", "dense", None, False)
+
+
+def test_a_column_that_was_not_observed_is_named():
+    population = ArrayPopulation("dense", (0,), 0.0, {"confidence": np.zeros((1, 2))})
+    with pytest.raises(InputError, match=r"'dense' has no column 'confidense' \(did you mean 'confidence'\?\)"):
+        population["confidense"]

@@ -1,0 +1,85 @@
+"""The report on a terminal and in a pipe."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from prunekit.protocols import Column, Table
+from prunekit.report.build import Report, build_report
+from prunekit.report.terminal import MOST_ROWS, print_report
+
+
+def printed(report, width=80, terminal=False):
+    console = Console(file=io.StringIO(), width=width, force_terminal=terminal, highlight=False)
+    print_report(report, console)
+    return console.file.getvalue()
+
+
+def report_of(table):
+    return Report("a report", {}, (table,), (), (), ())
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_nothing_is_cut_off(make, width):
+    study = make()
+    report = build_report(study, study.comparisons[:1])
+    text = printed(report, width)
+    assert all(cell_len(line) <= width for line in text.splitlines())
+    assert "…" not in text
+    words = set(text.split())
+    for table in report.tables:
+        for column in table.columns:
+            assert set(column.name.split()) <= words
+        for row in table.rows:
+            assert set(str(row[0]).split()) <= words
+
+
+def test_a_pipe_gets_no_colour_codes(make):
+    study = make()
+    report = build_report(study, study.comparisons)
+    assert "\x1b" not in printed(report)
+    assert "\x1b" in printed(report, terminal=True)
+
+
+def test_the_closing_sentence_comes_last(make):
+    study = make()
+    report = build_report(study, study.comparisons[:1])
+    assert " ".join(printed(report, 120).split()).endswith(report.sentences[0].text)
+
+
+def test_readings_and_notes_are_shown(make):
+    study = make()
+    study.notes = ["sparse: 7 of 8 members are finished"]
+    text = printed(build_report(study, study.comparisons), 120)
+    assert "ties go to the smallest class index" in text
+    assert "sparse: 7 of 8 members are finished" in text
+
+
+def test_names_that_look_like_markup_are_shown_as_they_are():
+    table = Table("[bold]x[/bold]", (Column("[red]Class[/red]"),), [("[/]",)], note="[link]")
+    text = printed(report_of(table))
+    for name in ("[bold]x[/bold]", "[red]Class[/red]", "[/]", "[link]"):
+        assert name in text
+
+
+def test_a_long_table_says_how_many_rows_are_left_out():
+    text = printed(report_of(Table("long", (Column("n", "d"),), [(i,) for i in range(MOST_ROWS + 5)])))
+    assert "5 more rows: --format csv shows all of them" in text
+    assert f" {MOST_ROWS - 1} " in text
+    assert f" {MOST_ROWS} " not in text
+
+
+def test_missing_values_are_dashes_and_empty_tables_say_so():
+    text = printed(report_of(Table("one", (Column("n", ".1%"), Column("m", "d")), [(None, 1), (float("nan"), 2)])))
+    assert text.count("–") == 2
+    assert "none" in printed(report_of(Table("empty", (Column("n"),), [])))
+
+
+def test_long_ids_are_folded_not_cut():
+    name = "folder/" * 20 + "image.png"
+    text = printed(report_of(Table("ids", (Column("Example"), Column("Votes", ".0%")), [(name, 0.5)])))
+    assert name in "".join(line[1:].split("  ")[0].strip() for line in text.splitlines()).replace("50%", "")
