@@ -19,7 +19,7 @@ def derive(member_seed: int, stage: int, epoch: int, stream: Stream) -> int:
     ``stage`` is the ordinal of the stage in the member's lineage, counted from 1; 0 is the initial network.
     """
     entropy = (member_seed, stage, epoch, STREAMS.index(stream))
-    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)
+    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]) >> 1
 
 
 def generator(member_seed: int, stage: int, epoch: int, stream: Stream, device: str = "cpu") -> torch.Generator:
