@@ -38,25 +38,33 @@ def q_score(features: NDArray[np.floating]) -> tuple[Scores, Scores, Scores]:
     if features.ndim != 2 or features.shape[1] == 0:
         raise ValueError(f"features are [examples, dimensions] with at least one dimension: got {features.shape}")
     q, z, l1 = (np.empty(len(features)) for _ in range(3))
+    space = np.empty((BLOCK, features.shape[1]))  # one for all blocks: fresh memory costs more than the arithmetic
     for start in range(0, len(features), BLOCK):
         rows = slice(start, start + BLOCK)
-        q[rows], z[rows], l1[rows] = _scores(features[rows].astype(np.float64))
+        block = space[: len(q[rows])]
+        block[...] = features[rows]
+        q[rows], z[rows], l1[rows] = _scores(block)
     return q, z, l1
 
 
 def _scores(h: Scores) -> tuple[Scores, Scores, Scores]:
-    """As :func:`q_score`; overwrites ``h``. Z depends on neither length nor origin, so h is divided by neither, and
-    moved to its first value: equal features are then exactly 0, and the variance Σd²/D − mean² loses at most log₁₀ D
-    digits, because a value far from all others is either 0 or counted in it.
-    """
-    ones = np.ones(h.shape[1])
+    """As :func:`q_score`; overwrites ``h``. Z does not depend on the length of h, so only ‖h‖₁ is divided by it."""
     length = np.sqrt(np.einsum("nd,nd->n", h, h))
-    l1 = np.abs(h) @ ones / np.where(length == 0, 1, length)
-    h -= h[:, :1].copy()
-    mean = h @ ones / len(ones)
-    std = np.sqrt(np.einsum("nd,nd->n", h, h) / len(ones) - mean**2)
-    z = (h.max(axis=1) - mean) / np.where(std == 0, 1, std)
+    z, std = _standardised(h, length)
+    near = np.flatnonzero(std <= 1e-3 * length)
+    if len(near):  # all features nearly equal: moved to the first of them no digits cancel, and equal ones are 0
+        moved = h[near] - h[near, :1]
+        z[near], _ = _standardised(moved, np.sqrt(np.einsum("nd,nd->n", moved, moved)))
+    l1 = np.abs(h, out=h) @ np.ones(h.shape[1]) / np.where(length == 0, 1, length)
     return z / np.where(l1 == 0, 1, l1), z, l1
+
+
+def _standardised(h: Scores, length: Scores) -> tuple[Scores, Scores]:
+    """Return (max − mean) / std, or 0 where std is, and std · √D; by moments, which read ``h`` less often."""
+    dimensions = h.shape[1]
+    mean = h @ np.ones(dimensions) / dimensions
+    std = np.sqrt(np.maximum(length**2 / dimensions - mean**2, 0))
+    return np.where(std == 0, 0, (h.max(axis=1) - mean) / np.where(std == 0, 1, std)), std * np.sqrt(dimensions)
 
 
 @register("q_score", source="Corti et al. 2022, arXiv 2207.00200, §3.3; after Kalibhat et al. 2022, arXiv 2203.01881")
