@@ -43,9 +43,9 @@ def spread(values: NDArray[np.float64]) -> float | None:
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
-@register("accuracy", source="standard deviation over members with ddof 1")
+@register("accuracy")
 class Accuracy(Measure):
-    """Share of examples whose predicted label is the true one: mean ± std over members, and per class."""
+    """Share of examples whose predicted label is the true one: mean ± std (ddof 1) over members, and per class."""
 
     def summarise(self, study: StudyColumns, comparisons: Sequence[Comparison]) -> Summary:
         """Tabulate the accuracy of every population, and per class that of every comparison."""

@@ -25,7 +25,7 @@ def pruning_identified_exemplars(
 ) -> NDArray[np.bool_]:
     """Return which examples, bool [N], have different modal labels in two populations, [M, N] and [M', N].
 
-    The true label plays no part (Hooker et al. 2019, §3). Raises ValueError where the numbers of examples differ.
+    The true label plays no part (Hooker et al. 2019). Raises ValueError where the numbers of examples differ.
     """
     before, after = modal_labels(reference, ties), modal_labels(pruned, ties)
     if len(before) != len(after):
@@ -61,7 +61,7 @@ class _Change:
         return found[np.argsort(-(self.share_before + self.share_after)[found], kind="stable")]
 
 
-@register("pie", source="Hooker et al. 2019, arXiv 1911.05248, §3; Corti et al. 2022, arXiv 2207.00200, §3")
+@register("pie", source="Hooker et al. 2019, arXiv 1911.05248; Corti et al. 2022, arXiv 2207.00200")
 class Pie(Measure):
     """Pruning-identified exemplars: examples whose modal label changes with pruning, beside what chance gives."""
 

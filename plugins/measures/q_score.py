@@ -30,7 +30,7 @@ Scores = NDArray[np.float64]
 def q_score(features: NDArray[np.floating]) -> tuple[Scores, Scores, Scores]:
     """Return Q-Score, Z-score and L1 norm, each float64 [N], of features [N, D].
 
-    With h ← h / ‖h‖₂: Z = (max h − mean h) / std h (ddof 0), Q = Z / ‖h‖₁ (Corti et al. 2022, §3.3). Where all
+    With h ← h / ‖h‖₂: Z = (max h − mean h) / std h (ddof 0), Q = Z / ‖h‖₁ (Corti et al. 2022). Where all
     features of an example are equal none stands out: Z = Q = 0; where all are 0 there is no direction: ‖h‖₁ = 0, too.
     Features that are not finite give NaN. Raises ValueError unless features are [N, D] with D ≥ 1.
     """
@@ -43,7 +43,8 @@ def q_score(features: NDArray[np.floating]) -> tuple[Scores, Scores, Scores]:
         rows = slice(start, start + BLOCK)
         block = space[: len(q[rows])]
         block[...] = features[rows]
-        q[rows], z[rows], l1[rows] = _scores(block)
+        with np.errstate(invalid="ignore"):
+            q[rows], z[rows], l1[rows] = _scores(block)
     return q, z, l1
 
 
@@ -67,7 +68,7 @@ def _standardised(h: Scores, length: Scores) -> tuple[Scores, Scores]:
     return np.where(std == 0, 0, (h.max(axis=1) - mean) / np.where(std == 0, 1, std)), std * np.sqrt(dimensions)
 
 
-@register("q_score", source="Corti et al. 2022, arXiv 2207.00200, §3.3; after Kalibhat et al. 2022, arXiv 2203.01881")
+@register("q_score", source="Corti et al. 2022, arXiv 2207.00200; after Kalibhat et al. 2022")
 class QScore(Measure):
     """Q-Score, Z-score and L1 norm of the features: averaged over members per example, then over examples."""
 

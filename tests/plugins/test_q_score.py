@@ -73,8 +73,11 @@ def test_features_that_are_all_zero_score_zero():
     assert [each.tolist() for each in q_score(np.zeros((2, 5), np.float32))] == [[0, 0], [0, 0], [0, 0]]
 
 
-def test_features_that_are_no_numbers_are_not_hidden():
-    assert all(np.isnan(each[0]) and not np.isnan(each[1]) for each in q_score(np.array([[np.nan, 1.0], [2.0, 1.0]])))
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_features_that_are_not_finite_are_not_hidden(value):
+    for each in q_score(np.array([[value, 1.0], [2.0, 1.0]])):
+        assert np.isnan(each).tolist() == [True, False]
 
 
 def test_no_examples_have_no_scores():
