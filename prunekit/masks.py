@@ -24,6 +24,7 @@ _MODULES: dict[str, tuple[type[nn.Module], ...]] = {
     "linear": (nn.Linear,),
 }
 _PRUNABLE = _MODULES["conv"] + _MODULES["linear"]
+_SAMPLE = 1 << 16
 
 # ------------------------------------------------------------------------------------------------ what is pruned
 
@@ -122,7 +123,7 @@ def grow(targets: Sequence[Target], scores: Mapping[str, Tensor], sparsity: floa
     checked = {target.name: _checked(target, scores) for target in targets}
     for group in _groups(targets, within):
         weights = sum(target.mask.numel() for target in group)
-        kept = sum(int(torch.count_nonzero(target.mask)) for target in group)
+        kept = _count([target.mask for target in group])
         amount = round(weights * sparsity) - (weights - kept)
         if amount > 0:
             _prune_lowest(group, checked, amount)
@@ -141,7 +142,7 @@ def _checked(target: Target, scores: Mapping[str, Tensor]) -> Tensor:
         )
     dtype = torch.promote_types(score.dtype, torch.float32) if score.is_floating_point() else torch.float64
     score = score.to(target.mask.device, dtype)
-    if bool(score.isnan().any()):
+    if bool(score.sum().isnan()) and bool(score.isnan().any()):  # the sum is quicker, but inf − inf is NaN too
         raise InputError(f"the criterion gave scores that are not numbers (NaN) for {target.name}")
     return score
 
@@ -162,9 +163,9 @@ class _Shadow(nn.Module):
 
     weight_mask: Tensor
 
-    def __init__(self, mask: Tensor) -> None:
+    def __init__(self, left: Tensor) -> None:
         super().__init__()
-        bits = mask.contiguous().to(torch.uint8)
+        bits = left.to(torch.uint8)
         self.weight = nn.Parameter(bits, requires_grad=False)
         self.register_buffer("weight_mask", bits)  # only what it keeps is ranked
 
@@ -181,9 +182,9 @@ class _LowestScores(prune.BasePruningMethod):
         """Return the mask, bool [n], of the scores ``t`` [n] of the weights that are left."""
         threshold = _kth_lowest(t, self.amount)
         keep = t > threshold
-        tied = (t == threshold).nonzero().flatten()
-        kept_of_tied = t.numel() - self.amount - int(torch.count_nonzero(keep))
-        keep[tied[tied.numel() - kept_of_tied :]] = True
+        short = t.numel() - self.amount - int(torch.count_nonzero(keep))
+        if short:
+            keep[(t == threshold).nonzero()[-short:]] = True
         return keep
 
 
@@ -195,12 +196,40 @@ def _kth_lowest(values: Tensor, k: int) -> Tensor:
 
 
 def _prune_lowest(targets: Sequence[Target], scores: Mapping[str, Tensor], amount: int) -> None:
-    shadows = [_Shadow(target.mask) for target in targets]
+    flat = [scores[target.name].contiguous().view(-1) for target in targets]
+    left = [target.mask.contiguous().view(-1) for target in targets]
+    ranked = _without_the_certain(flat, left, amount)
+    shadows = [_Shadow(each) for each in ranked]
     layers = [(shadow, "weight") for shadow in shadows]
-    flat = {layer: scores[target.name].contiguous() for layer, target in zip(layers, targets, strict=True)}
-    prune.global_unstructured(layers, _LowestScores, importance_scores=flat, amount=amount)
+    prune.global_unstructured(
+        layers,
+        _LowestScores,
+        importance_scores=dict(zip(layers, flat, strict=True)),
+        amount=amount - (_count(left) - _count(ranked)),
+    )
     for target, shadow in zip(targets, shadows, strict=True):
-        target.mask.copy_(shadow.weight_mask)
+        target.mask.copy_(shadow.weight_mask.view(target.mask.shape))
+
+
+def _without_the_certain(scores: Sequence[Tensor], left: Sequence[Tensor], amount: int) -> Sequence[Tensor]:
+    """Return the masks ``left`` without weights that are certain to be among the ``amount`` of lowest score.
+
+    global_unstructured takes its time by the weights that it ranks. The bound below which a weight is certain comes
+    from a sample, and what lies below is counted: a bad sample costs time, never a weight. One is always left to prune.
+    """
+    stride = max(1, sum(each.numel() for each in left) // _SAMPLE)
+    sample = torch.cat([s[::stride][m[::stride]] for s, m in zip(scores, left, strict=True)]).sort().values
+    weights = _count(left)
+    rank = int(len(sample) * amount / weights - 2 * len(sample) ** 0.5)  # at least four standard deviations low
+    if rank <= 0:
+        return left
+    ranked = [m & (s >= sample[rank]) for s, m in zip(scores, left, strict=True)]
+    return ranked if weights - _count(ranked) < amount else left
+
+
+def _count(tensors: Sequence[Tensor]) -> int:
+    """Return how many elements are not zero."""
+    return sum(int(torch.count_nonzero(tensor)) for tensor in tensors)
 
 
 # ------------------------------------------------------------------------------------------------ how masks are used
@@ -225,7 +254,7 @@ def mask_gradients(targets: Sequence[Target]) -> None:
 def count_zeros(targets: Sequence[Target]) -> tuple[int, int]:
     """Return how many of the targets' weights are zero, counted from the weights themselves, and how many there are."""
     total = sum(target.parameter.numel() for target in targets)
-    return total - sum(int(torch.count_nonzero(target.parameter)) for target in targets), total
+    return total - _count([target.parameter for target in targets]), total
 
 
 def sparsity(targets: Sequence[Target]) -> float:

@@ -188,6 +188,43 @@ def test_a_layers_weights_and_biases_are_ranked_together(network: Network) -> No
     assert masks.count_zeros(targets) == (7, 485)
 
 
+LARGE = 200_003  # more weights than are sampled, and no multiple of anything
+
+
+@pytest.mark.parametrize("sparsity", [0.001, 0.3, 0.9, 1 - 1 / LARGE])
+@pytest.mark.parametrize(
+    "values",
+    {
+        "normal": lambda i: np.random.default_rng(0).normal(size=LARGE),
+        "rising": lambda i: i - 7.0,
+        "periodic, against every stride of two to four": lambda i: i % 12 - i / LARGE,
+        "a few values": lambda i: np.random.default_rng(0).integers(5, size=LARGE) - 2.0,
+        "all the same": lambda i: np.zeros(LARGE),
+        "one outlier": lambda i: np.where(i == 77_777, -1e30, 1.0),
+        "infinite": lambda i: np.where(i % 3 == 0, -np.inf, np.where(i % 3 == 1, np.inf, i)),
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_masks_of_many_weights_equal_a_stable_sort(values, sparsity: float) -> None:
+    model = nn.Linear(LARGE, 1, bias=False)
+    scores = values[1](np.arange(LARGE)).astype(np.float32)
+    targets = masks.find_targets(model)
+    masks.grow(targets, {"weight": torch.from_numpy(scores)[None]}, sparsity, "network")
+    expected = kept_by_sorting(scores, np.zeros(LARGE, bool), round(LARGE * sparsity))
+    np.testing.assert_array_equal(flat([targets[0].mask]), expected)
+
+
+@pytest.mark.parametrize("offset", [0, 1, 2])
+def test_many_weights_pruned_in_a_pattern_are_pruned_further_exactly(offset: int) -> None:
+    model = nn.Linear(LARGE, 1, bias=False)
+    left = torch.arange(LARGE)[None] % 3 == offset  # a third is left, at places that a sample may miss
+    targets = masks.find_targets(model, masks={"weight": left})
+    scores = torch.randn(1, LARGE, generator=torch.Generator().manual_seed(0))
+    masks.grow(targets, {"weight": scores}, 0.9, "network")
+    expected = kept_by_sorting(scores[0].numpy(), ~left[0].numpy(), round(LARGE * 0.9))
+    np.testing.assert_array_equal(flat([targets[0].mask]), expected)
+
+
 @pytest.mark.parametrize("sparsity", [0.3, 0.9])
 def test_the_mask_is_the_one_of_global_unstructured_where_nothing_is_tied(network: Network, sparsity: float) -> None:
     for parameter in network.parameters():  # distinct magnitudes
