@@ -33,6 +33,8 @@ class PermutationTest:
     """Share of permutations with at least the count, the populations as they are being one of them."""
     smallest_p: float
     """The smallest p that so few members, or so few permutations, can reach."""
+    votes_p: float
+    """As ``p``, for the distance between vote shares in place of the count."""
     permutations: int
     """Permutations other than the populations as they are, where drawn; all distinct ones, where not."""
     drawn: bool
@@ -56,6 +58,10 @@ def permutation_test(
     taken where there are at most ``permutations``, else that many are drawn. (Exchanging the two populations as a
     whole changes no count, so it is not distinct.) With n pairs the smallest p is 2^(1−n).
 
+    The count alone has a blind spot: where all members of one population say cat and all of the other say dog, most
+    deals have a majority for either too, so that the clearest change looks like chance. The distance between the vote
+    shares, over the examples that a deal can change, has not: ``votes_p`` is its p.
+
     Raises ValueError where a population is empty, examples differ in number, or paired populations differ in size.
     """
     predictions = _together(reference, pruned, paired)
@@ -63,6 +69,7 @@ def permutation_test(
     groups, drawn = _swaps(members, permutations) if paired else _deals(members, others, permutations)
     votes = Votes.of(predictions, ties, smallest=min(members, others))
     counts, often = votes.changed(groups, ~groups)
+    distances = votes.distances(groups, ~groups)
     null = counts[1:] if drawn else counts
     if drawn:
         often = often - votes.changed(groups[:1], ~groups[:1])[1]
@@ -73,6 +80,7 @@ def permutation_test(
         expected=float(null.mean()),
         p=float((counts >= counts[0]).mean()),
         smallest_p=1 / len(counts),
+        votes_p=float((distances >= distances[0]).mean()),
         permutations=len(null),
         drawn=drawn,
         by_example=by_example,

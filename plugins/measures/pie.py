@@ -143,6 +143,7 @@ def _counts(change: _Change) -> dict[str, Any]:
         "expected": chance.expected,
         "p": chance.p,
         "smallest_p": chance.smallest_p,
+        "votes_p": chance.votes_p,
         "permutations": chance.permutations,
         "drawn": chance.drawn,
         "paired": change.paired,
@@ -169,8 +170,9 @@ def _headline_row(reference: str, change: _Change) -> tuple[Any, ...]:
     low, high = change.interval or (None, None)
     share = chance.count / examples if examples else None
     where = f"{reference} → {change.population}"
-    members = f"{change.members[0]} + {change.members[1]}"
-    return where, members, chance.count, share, low, high, chance.expected, chance.p, chance.smallest_p
+    seeds = f"{change.members[0]}+{change.members[1]}"
+    numbers = (chance.count, share, low, high, chance.expected, chance.p, chance.smallest_p, chance.votes_p)
+    return where, seeds, *numbers
 
 
 def _headline_table(rows: list[tuple[Any, ...]]) -> Table:
@@ -178,19 +180,21 @@ def _headline_table(rows: list[tuple[Any, ...]]) -> Table:
         title="Pruning-identified exemplars",
         columns=(
             Column("Populations"),
-            Column("Members"),
+            Column("Seeds"),
             Column("PIEs", ",d"),
             Column("Share", ".1%"),
             Column("95 % low", ",.1f"),
             Column("95 % high", ",.1f"),
             Column("By chance", ",.1f"),
             Column("p", ".2g"),
-            Column("Smallest p", ".2g"),
+            Column("Least p", ".2g"),
+            Column("p of votes", ".2g"),
         ),
         rows=rows,
         note="95 %: interval for the count that studies like this one give on average. "
-        "By chance: mean count when it does not matter which population a member belongs to. "
-        "Smallest p: what so few members or permutations can reach at best.",
+        "By chance: mean count when it does not matter which population a member belongs to; p: share of such counts "
+        "that are as large. Least p: what so few members or permutations can reach at best. "
+        "p of votes: the same for the distance between vote shares, which also sees changes that all members agree on.",
     )
 
 
@@ -244,6 +248,11 @@ def _clause(change: _Change, control: _Change | None) -> str:
     elif chance.smallest_p > 0.05:
         members = f"{change.members[0]} + {change.members[1]} members cannot tell"
         text = f"{what} where seed noise alone changes {expected} ({members}: smallest p {chance.smallest_p:.2g})"
+    elif chance.votes_p <= 0.05:
+        text = (
+            f"{what}, a number that seed noise explains ({expected} expected, p = {chance.p:.2g}), "
+            f"but votes moved by more than it explains (p = {chance.votes_p:.2g})"
+        )
     else:
         text = f"{what}, no more than seed noise explains ({expected} expected, p = {chance.p:.2g})"
     if control is not None:

@@ -109,6 +109,21 @@ class Votes:
             often += np.count_nonzero(differ, axis=0)
         return counts, often
 
+    def distances(self, one: NDArray[np.bool_], other: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Return how far apart the vote shares of R groups and R others are, [R]: Σ |difference| over examples, labels.
+
+        In units in which all numbers are whole, so that equal distances are equal to the last bit.
+        """
+        sizes = one.sum(axis=1, keepdims=True), other.sum(axis=1, keepdims=True)
+        weights = (one * sizes[1] - other * sizes[0]).astype(np.float32)
+        total = np.zeros(len(one))
+        for ballot in self.ballots:
+            block = max(1, CELLS // max(1, ballot.shape[1]))
+            for start in range(0, len(one), block):
+                rows = slice(start, start + block)
+                total[rows] += np.abs(weights[rows] @ ballot[:-1]).sum(axis=1, dtype=np.float64)
+        return total
+
     def _winners(self, groups: NDArray[np.bool_]) -> NDArray[np.int32]:
         """Return what names the modal label in each group, [R, n]: the preference of its rank."""
         everyone = np.ones((len(groups), groups.shape[1] + 1), dtype=np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from itertools import combinations, product
 
 import numpy as np
@@ -85,9 +86,35 @@ def test_the_smallest_p_is_reached_where_every_exchange_undoes_a_change(paired):
     assert (found.count, found.p) == (200, found.smallest_p)
 
 
-def test_populations_of_one_opinion_each_differ_however_an_odd_number_is_dealt():
-    found = permutation_test(np.zeros((5, 20), int), np.ones((5, 20), int), paired=True)
+@pytest.mark.parametrize("paired", [True, False])
+def test_the_votes_tell_populations_of_one_opinion_each_apart_where_the_count_cannot(paired):
+    found = permutation_test(np.zeros((5, 20), int), np.ones((5, 20), int), paired=paired)
     assert (found.count, found.expected, found.p) == (20, 20.0, 1.0)
+    assert found.votes_p == found.smallest_p
+
+
+@pytest.mark.parametrize(("members", "others", "paired"), [(5, 5, True), (4, 4, False), (3, 5, False)])
+def test_the_p_of_the_votes_agrees_with_enumeration(members, others, paired):
+    one, two = predictions(members, others, seed=members, harm=0.1)
+    everybody = np.concatenate([one, two])
+    majority = np.array([np.bincount(votes, minlength=4) for votes in everybody.T])
+    first, second = np.sort(majority, axis=1)[:, -1], np.sort(majority, axis=1)[:, -2]
+    open_ = first - max(members, others) <= second  # the others keep their winner in any group
+
+    def distance(a, b):
+        shares = [
+            [Fraction(int((each[:, i] == c).sum()), len(each)) for c in range(4)]
+            for each in (a, b)
+            for i in np.flatnonzero(open_)
+        ]
+        half = len(shares) // 2
+        return sum(
+            abs(x - y) for s, t in zip(shares[:half], shares[half:], strict=True) for x, y in zip(s, t, strict=True)
+        )
+
+    null = [distance(a, b) for a, b in (swapped if paired else dealt)(one, two)]
+    expected = np.mean([each >= distance(one, two) for each in null])
+    assert permutation_test(one, two, paired=paired).votes_p == pytest.approx(expected)
 
 
 def test_one_member_says_nothing():
@@ -137,11 +164,14 @@ def test_drawn_permutations_are_the_same_every_time():
 def test_p_is_small_for_no_more_than_its_share_of_studies_without_an_effect():
     rng = np.random.default_rng(5)
     difficulty = rng.random(150) ** 2
-    ps = []
+    ps, votes_ps = [], []
     for _ in range(200):
         one, two = (np.where(rng.random((8, 150)) < difficulty, 1, 0) for _ in range(2))
-        ps.append(permutation_test(one, two, paired=True).p)
-    assert np.mean(np.array(ps) <= 0.05) <= 0.09  # 0.05, and three standard errors
+        found = permutation_test(one, two, paired=True)
+        ps.append(found.p)
+        votes_ps.append(found.votes_p)
+    for each in (ps, votes_ps):
+        assert np.mean(np.array(each) <= 0.05) <= 0.09  # 0.05, and three standard errors
     assert np.mean(np.array(ps) <= 0.5) >= 0.35
 
 

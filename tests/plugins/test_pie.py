@@ -136,6 +136,15 @@ def test_a_clause_claims_nothing_where_p_does_not_allow_it():
     )
 
 
+def test_a_clause_says_so_where_the_votes_moved_though_the_count_is_no_larger():
+    dense, sparse = np.zeros((9, 30), int), np.zeros((9, 30), int)
+    sparse[:, :5] = 1  # every member changes its mind about five examples
+    assert summarise(dense=dense, sparse=sparse).clauses == [
+        "5 of 30 test images changed their modal label, a number that seed noise explains (5 expected, p = 1), "
+        "but votes moved by more than it explains (p = 0.0039)"
+    ]
+
+
 def test_a_clause_says_that_so_few_members_cannot_tell():
     dense, sparse = split_votes(5, 40, 0)
     assert summarise(dense=dense, sparse=sparse).clauses[0].endswith("(5 + 5 members cannot tell: smallest p 0.062)")
