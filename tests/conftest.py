@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported: one thread is faster on networks this small
+# read when torch is imported: one thread is faster on networks this small
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 TINY = """\
 name: tiny

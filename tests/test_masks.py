@@ -112,7 +112,9 @@ def test_tied_parameters_count_once_and_are_excluded_by_any_of_their_names() -> 
 
 def test_a_module_used_twice_counts_once() -> None:
     layer = nn.Linear(4, 4)
-    assert names(masks.find_targets(nn.ModuleList([layer, layer]))) == ["0.weight"]
+    model = nn.ModuleList([layer, layer, nn.Linear(4, 4)])
+    assert names(masks.find_targets(model)) == ["0.weight", "2.weight"]
+    assert names(masks.find_targets(model, TargetSelection(exclude=["1.*"]))) == ["2.weight"]
 
 
 def test_a_selection_of_nothing_says_what_there_is(network: Network) -> None:
@@ -191,7 +193,7 @@ def test_a_layers_weights_and_biases_are_ranked_together(network: Network) -> No
 LARGE = 200_003  # more weights than are sampled, and no multiple of anything
 
 
-@pytest.mark.parametrize("sparsity", [0.001, 0.3, 0.9, 1 - 1 / LARGE])
+@pytest.mark.parametrize("sparsity", [0.001, 0.3, 133_335 / LARGE, 0.9, 1 - 1 / LARGE])
 @pytest.mark.parametrize(
     "values",
     {
@@ -201,6 +203,7 @@ LARGE = 200_003  # more weights than are sampled, and no multiple of anything
         "a few values": lambda i: np.random.default_rng(0).integers(5, size=LARGE) - 2.0,
         "all the same": lambda i: np.zeros(LARGE),
         "one outlier": lambda i: np.where(i == 77_777, -1e30, 1.0),
+        "lowest where no sample looks": lambda i: np.where(i % 3 == 0, 1.0, 0.0),
         "infinite": lambda i: np.where(i % 3 == 0, -np.inf, np.where(i % 3 == 1, np.inf, i)),
     }.items(),
     ids=lambda item: item[0],

@@ -285,6 +285,24 @@ def test_random_criteria_go_by_seed_and_iteration() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_every_update_draws_its_own_random_numbers() -> None:
+    drawn: list[float] = []
+
+    class Drawing(Criterion):
+        name = "drawing"
+
+        def scores(self, context: PruningContext) -> dict[str, Tensor]:
+            drawn.append(torch.rand((), generator=context.generator).item())
+            return {t.name: t.parameter.abs() for t in context.targets}
+
+    pruner = Pruner(small(), Rounds(sparsity=0.75), criterion=Drawing(), seed=4)
+    pruner.step()
+    assert drawn[0] != drawn[1]
+    Pruner(small(), Rounds(sparsity=0.75), criterion=Drawing(), seed=4, iteration=1, masks=pruner.masks).step()
+    pruner.step()
+    assert drawn[2] == drawn[3]
+
+
 def test_pruned_weights_are_zero_before_they_are_scored() -> None:
     seen: list[int] = []
 

@@ -91,10 +91,12 @@ def test_a_name_may_carry_options(pattern: str, name: str, options: dict[str, ob
     assert found == options
 
 
-@pytest.mark.parametrize("name", ["wrn16", "wrn16_x", "wrn_2", "xwrn16_2", "wrn16_2x", "wrn{depth}_{width}", "wrn١_2"])
+@pytest.mark.parametrize(
+    "name", ["wrn16", "wrn16_x", "wrn_2", "xwrn16_2", "wrn16_2x", "axb7", "wrn{depth}_{width}", "wrn١_2"]
+)
 def test_a_name_that_does_not_fit_the_pattern_is_unknown(name: str) -> None:
     with pytest.raises(InputError, match="no schedule is called"):
-        with_names("wrn{depth}_{width}").find("schedule", name)
+        with_names("wrn{depth}_{width}", "a.b{depth}").find("schedule", name)
 
 
 def test_an_exact_name_comes_before_a_pattern() -> None:
