@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from typing import Any
 
 from pydantic import field_validator
 from torch import nn
@@ -36,7 +37,9 @@ class Timm(Backbone):
         import timm
 
         settings = timm.get_pretrained_cfg(self.architecture)
-        size = {"img_size": (images.height, images.width)} if settings and settings.fixed_input_size else {}
+        size: dict[str, Any] = (
+            {"img_size": (images.height, images.width)} if settings and settings.fixed_input_size else {}
+        )
         encoder: nn.Module = timm.create_model(
             self.architecture, pretrained=self.pretrained, in_chans=images.channels, num_classes=0, **size
         )
