@@ -18,6 +18,9 @@ if TYPE_CHECKING:
         Comparison,
         Criterion,
         Dataset,
+        DataSummary,
+        ImageData,
+        ImageShape,
         LrSchedule,
         Measure,
         Objective,
@@ -26,43 +29,17 @@ if TYPE_CHECKING:
         PopulationColumns,
         PruningContext,
         Schedule,
+        Sparsity,
+        Split,
         StudyColumns,
         Summary,
         Table,
+        TrainableNetwork,
     )
     from prunekit.pruner import Pruner
     from prunekit.registry import register
     from prunekit.runner import run
     from prunekit.times import Progress, Time
-
-_HOME = {
-    "errors": ("InputError", "PrunekitError"),
-    "protocols": (
-        "Augmentation",
-        "Backbone",
-        "Batch",
-        "Column",
-        "Comparison",
-        "Criterion",
-        "Dataset",
-        "LrSchedule",
-        "Measure",
-        "Objective",
-        "ObservedMember",
-        "Optimizer",
-        "PopulationColumns",
-        "PruningContext",
-        "Schedule",
-        "StudyColumns",
-        "Summary",
-        "Table",
-    ),
-    "pruner": ("Pruner",),
-    "registry": ("register",),
-    "runner": ("run",),
-    "times": ("Progress", "Time"),
-}
-_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __version__ = "0.1.0"
 __all__ = [
@@ -72,7 +49,10 @@ __all__ = [
     "Column",
     "Comparison",
     "Criterion",
+    "DataSummary",
     "Dataset",
+    "ImageData",
+    "ImageShape",
     "InputError",
     "LrSchedule",
     "Measure",
@@ -85,16 +65,23 @@ __all__ = [
     "Pruner",
     "PruningContext",
     "Schedule",
+    "Sparsity",
+    "Split",
     "StudyColumns",
     "Summary",
     "Table",
     "Time",
+    "TrainableNetwork",
     "register",
     "run",
 ]
 
+_LIGHTEST_FIRST = ("errors", "times", "protocols", "registry", "runner", "pruner")
+
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module 'prunekit' has no attribute {name!r}")
-    return getattr(import_module(f"prunekit.{_MODULE_OF[name]}"), name)
+    if name in __all__:
+        for module in map(import_module, (f"prunekit.{each}" for each in _LIGHTEST_FIRST)):
+            if hasattr(module, name):
+                return getattr(module, name)
+    raise AttributeError(f"module 'prunekit' has no attribute {name!r}")

@@ -63,7 +63,7 @@ class Node:
 class _Loader(yaml.SafeLoader):
     """YAML 1.2 scalars: ``no`` is text, ``1e-3`` a number, dates and 1:30 are text."""
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 
 
 _TAG = "tag:yaml.org,2002:"

@@ -8,8 +8,7 @@ from typing import Any
 from pydantic import field_validator
 from torch import nn
 
-from prunekit import Backbone, register
-from prunekit.protocols import ImageShape
+from prunekit import Backbone, ImageShape, register
 
 
 @register("timm/{architecture}", source="Wightman 2019, github.com/huggingface/pytorch-image-models")

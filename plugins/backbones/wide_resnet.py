@@ -6,8 +6,7 @@ import torch.nn.functional as F
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 
-from prunekit import Backbone, register
-from prunekit.protocols import ImageShape
+from prunekit import Backbone, ImageShape, register
 
 SMALLEST = 8
 

@@ -250,11 +250,11 @@ def _clause(change: _Change, control: _Change | None) -> str:
         text = f"{what} where seed noise alone changes {expected} ({members}: smallest p {chance.smallest_p:.2g})"
     elif chance.votes_p <= 0.05:
         text = (
-            f"{what}, a number that seed noise explains ({expected} expected, p = {chance.p:.2g}), "
-            f"but votes moved by more than it explains (p = {chance.votes_p:.2g})"
+            f"{what}, a number that seed noise alone can give ({expected} expected, p = {chance.p:.2g}), "
+            f"but vote shares moved further than seed noise moves them (p = {chance.votes_p:.2g})"
         )
     else:
-        text = f"{what}, no more than seed noise explains ({expected} expected, p = {chance.p:.2g})"
+        text = f"{what}, no more than seed noise alone can give ({expected} expected, p = {chance.p:.2g})"
     if control is not None:
         text += f"; fine-tuning without pruning changes {_number(control.chance.count)}"
     return text

@@ -21,7 +21,7 @@ from prunekit import (
 )
 
 QUANTITIES = {"q": "Q-Score", "z": "Z-score", "l1": "‖h‖₁"}
-BLOCK = 256
+BLOCK = 1024
 """Rows worked on at once: they stay in the processor's cache."""
 
 Scores = NDArray[np.float64]

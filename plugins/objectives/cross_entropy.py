@@ -6,8 +6,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from prunekit import Batch, Objective, register
-from prunekit.protocols import TrainableNetwork
+from prunekit import Batch, Objective, TrainableNetwork, register
 
 
 @register("cross_entropy", source="label smoothing: Szegedy et al. 2016, arXiv 1512.00567, §7")

@@ -7,8 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from prunekit import Batch, Objective, register
-from prunekit.protocols import TrainableNetwork
+from prunekit import Batch, Objective, TrainableNetwork, register
 
 from .supcon import project, supcon_loss
 

@@ -8,8 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from prunekit import Batch, Objective, register
-from prunekit.protocols import TrainableNetwork
+from prunekit import Batch, Objective, TrainableNetwork, register
 
 
 @register("supcon", source="Khosla et al. 2020, arXiv 2004.11362, eq. 2: L_out")

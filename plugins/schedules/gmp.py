@@ -2,8 +2,7 @@
 
 from pydantic import model_validator
 
-from prunekit import Progress, Schedule, Time, register
-from prunekit.protocols import Sparsity
+from prunekit import Progress, Schedule, Sparsity, Time, register
 
 
 @register("gmp", source="Zhu & Gupta 2017, arXiv 1710.01878, eq. 1")

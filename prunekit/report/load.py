@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,14 @@ def load_study(out: Path, study: str | None = None) -> LoadedStudy:
     plan = store.find_study(study)
     known = registry.with_files([Path(file) for file in plan["plugins"]])
     measures = [_measure(block, known) for block in plan["measures"]]
-    try:
+    with _saying_what_to_do():
         return _load(store, plan, measures, known)
+
+
+@contextmanager
+def _saying_what_to_do() -> Iterator[None]:
+    try:
+        yield
     except DamagedError as error:
         raise InputError(f"{error}: `prunekit run` the recipe again and it is redone") from None
 
@@ -120,7 +127,8 @@ class StoredColumns(Mapping[str, NDArray[Any]]):
     def __getitem__(self, column: str) -> NDArray[Any]:
         if column not in self._read:
             measure = self._files[column]
-            members = [self._store.load_observation(key, self._split, measure, [column]) for key in self._keys]
+            with _saying_what_to_do():
+                members = [self._store.load_observation(key, self._split, measure, [column]) for key in self._keys]
             self._read[column] = np.stack([member[column] for member in members])
         return self._read[column]
 

@@ -132,7 +132,7 @@ def test_a_clause_claims_nothing_where_p_does_not_allow_it():
     found = summary.comparisons[0]
     assert found["p"] > 0.05
     assert summary.clauses[0].startswith(
-        f"{found['count']} of 90 test images changed their modal label, no more than seed noise explains ("
+        f"{found['count']} of 90 test images changed their modal label, no more than seed noise alone can give ("
     )
 
 
@@ -140,8 +140,8 @@ def test_a_clause_says_so_where_the_votes_moved_though_the_count_is_no_larger():
     dense, sparse = np.zeros((9, 30), int), np.zeros((9, 30), int)
     sparse[:, :5] = 1  # every member changes its mind about five examples
     assert summarise(dense=dense, sparse=sparse).clauses == [
-        "5 of 30 test images changed their modal label, a number that seed noise explains (5 expected, p = 1), "
-        "but votes moved by more than it explains (p = 0.0039)"
+        "5 of 30 test images changed their modal label, a number that seed noise alone can give (5 expected, p = 1), "
+        "but vote shares moved further than seed noise moves them (p = 0.0039)"
     ]
 
 

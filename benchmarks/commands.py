@@ -1,0 +1,51 @@
+"""How long the commands take: ``prunekit --help`` against bare Python, and the main job with its report.
+
+Run: python benchmarks/commands.py [--main-job]
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+PRUNEKIT = str(Path(sys.executable).with_name("prunekit"))
+REPEATS = 20
+
+
+def seconds(command: list[str]) -> float:
+    """Return the wall time of a command that must succeed."""
+    begun = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.perf_counter() - begun
+
+
+def alternating(*commands: list[str]) -> list[float]:
+    """Return the median wall time of each command over runs that take turns."""
+    times = [[seconds(command) for command in commands] for _ in range(REPEATS)]
+    return [statistics.median(each) for each in zip(*times, strict=True)]
+
+
+def main() -> None:
+    """Print the times."""
+    python, help_, plugins = alternating(
+        [sys.executable, "-c", "pass"], [PRUNEKIT, "--help"], [PRUNEKIT, "recipes", "list"]
+    )
+    print(f"python -c pass          {python:6.3f} s")
+    print(f"prunekit --help         {help_:6.3f} s")
+    print(f"prunekit recipes list   {plugins:6.3f} s")
+    if "--main-job" in sys.argv:
+        with tempfile.TemporaryDirectory() as folder:
+            run = seconds([PRUNEKIT, "run", "scl_onshot_90", "--out", folder])
+            again = seconds([PRUNEKIT, "run", "scl_onshot_90", "--out", folder])
+            report = seconds([PRUNEKIT, "report", "--out", folder, "--compare", "dense,sparse"])
+        print(f"main job, 8 members     {run:6.1f} s")
+        print(f"the same command again  {again:6.2f} s")
+        print(f"its report              {report:6.2f} s")
+
+
+if __name__ == "__main__":
+    main()
