@@ -33,9 +33,15 @@ measures: [accuracy, pie, q_score]
 """
 
 
+@pytest.fixture(scope="session")
+def tiny_text() -> str:
+    """The text of a recipe of three populations of two members that trains in seconds."""
+    return TINY
+
+
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
-    """A recipe of three populations of two members that trains in seconds."""
+    """The same as a file."""
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY)
     return path

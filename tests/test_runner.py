@@ -49,11 +49,9 @@ def wait_for(pattern: str, out: Path, seconds: float = 120) -> Path:
 
 
 @pytest.fixture(scope="module")
-def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from conftest import TINY
-
+def recipe(tiny_text: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
-    path.write_text(TINY)
+    path.write_text(tiny_text)
     return path
 
 
