@@ -13,12 +13,22 @@ from rich.text import Text
 
 from prunekit.runner import Event, Task
 
+LEAST_SHARE = 0.05
+"""Share of a task that must be done before its pace says something."""
+
 
 @dataclass
 class _Running:
     started: float
     data: dict[str, Any] = field(default_factory=dict)
     waiting: bool = False
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds that the task still takes at its own pace; None while too little of it is done to tell."""
+        if self.share <= LEAST_SHARE:
+            return None
+        return (time.monotonic() - self.started) * (1 / self.share - 1)
 
     @property
     def share(self) -> float:
@@ -101,7 +111,7 @@ class Display:
         for task, seconds in self.finished.items():
             paces.setdefault(task.stage, []).append(seconds / max(1.0, task.cost))
         for task, running in self.running.items():
-            if running.share > 0.05:
+            if running.share > LEAST_SHARE:
                 pace = (now - running.started) / max(1.0, task.cost * running.share)
                 paces.setdefault(task.stage, []).append(pace)
         if not paces:
@@ -119,19 +129,20 @@ class Display:
         table = Table(box=None, pad_edge=False)
         for column in ("member", "stage"):
             table.add_column(column)
-        for column in ("epoch", "loss", "accuracy", "sparsity", "images/s"):
+        for column in ("epoch", "loss", "accuracy", "sparsity", "images/s", "left"):
             table.add_column(column, justify="right")
         for task, running in self.running.items():
             data = running.data
             epoch = "waiting" if running.waiting else _number(data.get("epoch"), ".0f") + f"/{data.get('epochs', '–')}"
             rate = _number(data.get("images_per_second"), ",.0f")
+            left = "–" if running.seconds_left is None else _duration(running.seconds_left)
             cells = [
                 epoch,
                 _number(data.get("loss"), ".3f"),
                 _percent(data.get("accuracy")),
                 _percent(data.get("sparsity")),
             ]
-            table.add_row(f"{task.population} {task.seed}", task.stage, *cells, rate)
+            table.add_row(f"{task.population} {task.seed}", task.stage, *cells, rate, left)
         done, total = self._members_done(), len(self.members)
         head = f"{done} of {total} members done, {_duration(time.monotonic() - self.begun)} so far{self._left()}"
         return Group(Text(head, style="bold"), table)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
 
 class PrunekitError(Exception):
@@ -25,3 +26,18 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if near:
         return f" (did you mean {near[0]!r}?)"
     return f" (known: {', '.join(names)})" if names else ""
+
+
+def describe_problem(problem: Any) -> str:
+    """Return one of the errors that pydantic found, in our words: what was expected, and what was there instead."""
+    kind, message, value = problem["type"], problem["msg"], problem["input"]
+    if kind == "missing":
+        return "the key is missing"
+    if kind == "value_error":
+        return str(problem["ctx"]["error"])
+    if message.startswith("Input should be "):
+        shown = "nothing" if value is None else repr(value)
+        shown = shown if len(shown) <= 60 else shown[:57] + "…"
+        expected = message.removeprefix("Input should be ").replace("equal to 0", "at least 0")
+        return f"expected {expected.replace('greater than or at least', 'at least')}, not {shown}"
+    return str(message)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from prunekit import masks as masking
-from prunekit.errors import InputError, did_you_mean
+from prunekit.errors import InputError, describe_problem, did_you_mean
 from prunekit.protocols import Criterion, Options, Plugin, PruningContext, Schedule, TargetSelection, Within
 from prunekit.registry import registry
 from prunekit.seeds import generator
@@ -203,11 +203,7 @@ def _validated(model: type[O], options: Mapping[str, Any], where: str = "targets
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(piece) for piece in first["loc"])
-        if first["type"] == "missing":
-            raise InputError(f"{where} needs {key}") from None
-        at = f"{where}: {key}" if key else where
-        given = f", not {first['input']!r}" if first["msg"].startswith("Input should") else ""
-        raise InputError(f"{at}: {first['msg'].removeprefix('Value error, ')}{given}") from None
+        raise InputError(f"{where}: {key + ': ' if key else ''}{describe_problem(first)}") from None
 
 
 def _repeatable(data: Iterable[Any] | Callable[[], Iterator[Any]]) -> Callable[[], Iterator[Any]]:

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, PlainValidator, ValidationError, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from prunekit import protocols
 from prunekit.documents import KeyPath, Node, assignment, merge, read, substitute
-from prunekit.errors import InputError, did_you_mean
+from prunekit.errors import InputError, describe_problem, did_you_mean
 from prunekit.protocols import Options
 from prunekit.registry import Registry, registry
 from prunekit.stages import OfKind, PruneStage, Stage, TrainStage
@@ -268,21 +268,6 @@ def _located(node: Node, error: ValidationError) -> InputError:
     path: KeyPath = tuple(key for key in first["loc"] if key != "[key]")
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return node.error(path, describe_problem(first) + more)
-
-
-def describe_problem(problem: Any) -> str:
-    """Return what pydantic found wrong, in our words."""
-    kind, message, value = problem["type"], problem["msg"], problem["input"]
-    if kind == "missing":
-        return "the key is missing"
-    if kind == "value_error":
-        return str(problem["ctx"]["error"])
-    if message.startswith("Input should be "):
-        shown = "nothing" if value is None else repr(value)
-        shown = shown if len(shown) <= 60 else shown[:57] + "…"
-        expected = message.removeprefix("Input should be ").replace("equal to 0", "at least 0")
-        return f"expected {expected.replace('greater than or at least', 'at least')}, not {shown}"
-    return str(message)
 
 
 def _check_names(source: Source) -> None:
