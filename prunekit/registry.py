@@ -77,17 +77,22 @@ class Registry:
     def __init__(self, parent: Registry | None = None) -> None:
         self._parent = parent
         self._entries: dict[tuple[str, str], Entry] = {}
-        self._digest: str | None = None
+        self._module: str | None = None
+        """Name of the module that is being read from a recipe's plugin file."""
         self._loaded: set[EntryPoint] = set()
-        self.files: tuple[Path, ...] = ()
+        self.files: dict[Path, str] = {}
+        """SHA-256 of every plugin file that this registry has read."""
 
     def add(self, plugin: type[Plugin], name: str) -> None:
         """Register ``plugin``; the same file may register a name again, another one may not."""
+        if self._parent is not None:
+            self._load_entry_points(plugin.kind)  # so that a name of theirs is a collision, too
         origin = getattr(sys.modules.get(plugin.__module__), "__file__", None) or plugin.__module__
         known = self._find(plugin.kind, name)
         if known is not None and known.origin != origin:
             raise InputError(f"{origin}: the {plugin.kind} {name!r} is registered already, by {known.origin}")
-        self._entries[plugin.kind, name] = Entry(name, plugin, origin, self._digest)
+        digest = self.files.get(Path(origin)) if plugin.__module__ == self._module else None
+        self._entries[plugin.kind, name] = Entry(name, plugin, origin, digest)
 
     def with_files(self, files: Iterable[Path]) -> Registry:
         """Return a child that also knows the plugins that ``files`` (Python) register.
@@ -95,23 +100,23 @@ class Registry:
         Raises InputError, naming the file, where one cannot be read, run, or registers nothing.
         """
         child = Registry(self)
-        child.files = tuple(Path(file).resolve() for file in files)
-        for file in child.files:
-            child._run(file)
+        for file in files:
+            child._run(Path(file).resolve())
         return child
 
     def _run(self, file: Path) -> None:
         try:
-            self._digest = hashlib.sha256(file.read_bytes()).hexdigest()
+            digest = hashlib.sha256(file.read_bytes()).hexdigest()
         except OSError as error:
             raise InputError(f"{file}: cannot read the plugin file: {error.strerror}") from error
-        name = f"_prunekit_plugin_{self._digest[:16]}_{file.stem}"
+        name = f"_prunekit_plugin_{digest[:16]}_{file.stem}"
         spec = importlib.util.spec_from_file_location(name, file)
         if spec is None or spec.loader is None:
             raise InputError(f"{file}: a plugin file is a Python file (*.py)")
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module  # pydantic looks types up there
         before = len(self._entries)
+        self.files[file], self._module = digest, name
         token = _ACTIVE.set(self)
         try:
             spec.loader.exec_module(module)
@@ -122,6 +127,7 @@ class Registry:
             raise InputError(f"{file}{line}: the plugin file fails: {type(error).__name__}: {error}") from error
         finally:
             _ACTIVE.reset(token)
+            self._module = None
         if len(self._entries) == before:
             raise InputError(f'{file}: registers no plugin: decorate a class with @prunekit.register("name")')
 
@@ -212,7 +218,9 @@ def register(name: str, *, version: int = 1, source: str = "") -> Callable[[P], 
             expected = ", ".join(base.__name__ for base in KINDS.values())
             raise InputError(f"{plugin.__name__} is no plugin: derive it from one of {expected}")
         plugin.name, plugin.version, plugin.source = name, version, source
-        _ACTIVE.get().add(plugin, name)
+        active = _ACTIVE.get()
+        # What a plugin file imports is not its own: a built-in plugin read for the first time then stays built in.
+        (active if plugin.__module__ == active._module else registry).add(plugin, name)
         return plugin
 
     return decorate

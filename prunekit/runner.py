@@ -288,7 +288,7 @@ class _Pool:
             "store": str(store.root.resolve()),
             "device": device,
             "threads": study.recipe.threads,
-            "files": [str(file) for file in study.source.registry.files],
+            "files": {str(file): digest for file, digest in study.source.registry.files.items()},
             "data": as_recipe(study.recipe.data),
             "model": as_recipe(study.recipe.model),
             "debug": debug,

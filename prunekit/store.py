@@ -101,7 +101,8 @@ class Store:
             "history.json": json.dumps(history, indent=1).encode(),
         }
         _publish(folder / "stage.json", files, record)
-        for file in [*folder.glob("checkpoint-*.safetensors"), folder / "checkpoint.json"]:
+        drafts = folder.glob(".*")  # of processes that were killed as they wrote
+        for file in [*folder.glob("checkpoint-*.safetensors"), folder / "checkpoint.json", *drafts]:
             file.unlink(missing_ok=True)
 
     def load_stage(self, key: str) -> StageResult:

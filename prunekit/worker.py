@@ -36,8 +36,8 @@ class Setup(Options):
     store: str
     device: str
     threads: int
-    files: list[str]
-    """Plugin files."""
+    files: dict[str, str]
+    """Plugin files and the digests that the keys of the tasks were made with."""
     data: Any
     model: Any
     debug: bool = False
@@ -50,6 +50,9 @@ class Worker:
         self.setup, self.emit = setup, emit
         self.store = Store(Path(setup.store))
         self.registry = registry.with_files([Path(file) for file in setup.files])
+        for file, expected in setup.files.items():
+            if self.registry.files[Path(file)] != expected:
+                raise PrunekitError(f"{file}: was edited since the run began: run it again")
         self.dataset: Dataset = self._plugin("dataset", setup.data)
         self.backbone: Backbone = self._plugin("backbone", setup.model)
 
@@ -201,10 +204,12 @@ def serve(lines: TextIO, emit: Emit) -> None:
 
     setup = Setup.model_validate_json(lines.readline())
     configure_threads(setup.threads)
-    worker = Worker(setup, emit)
-    emit({"event": "ready"})
+    worker: Worker | None = None
     for line in lines:
         try:
+            if worker is None:
+                worker = Worker(setup, emit)
+                emit({"event": "ready"})
             worker.do(json.loads(line))
         except BrokenPipeError:
             raise

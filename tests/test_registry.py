@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -214,3 +216,35 @@ def test_registering_the_same_names_in_any_order_lists_them_sorted(tmp_path: Pat
     files = [write(tmp_path / "b.py", name="bbb"), write(tmp_path / "a.py", name="aaa")]
     child = registry.with_files([files[i] for i in order])
     assert [name for name in child.names("schedule") if name in ("aaa", "bbb")] == ["aaa", "bbb"]
+
+
+def test_a_plugin_file_may_build_on_a_built_in_plugin_without_taking_it_over(tmp_path: Path) -> None:
+    """In a process of its own: there the built-in plugin is read for the first time by the plugin file."""
+    file = tmp_path / "late.py"
+    file.write_text(
+        "from prunekit import register\n"
+        "from prunekit.plugins.schedules.one_shot import OneShot\n\n"
+        '@register("late")\nclass Late(OneShot):\n    """One shot, later."""\n'
+    )
+    script = (
+        "from pathlib import Path\nfrom prunekit.registry import registry\n"
+        f"child = registry.with_files([Path({str(file)!r})])\n"
+        "one, late = child.find('schedule', 'one_shot')[0], child.find('schedule', 'late')[0]\n"
+        "print(one.digest is None, late.digest is not None, 'one_shot' in registry.names('schedule'),"
+        " 'late' in registry.names('schedule'))\n"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert result.stdout == "True True True False\n"
+
+
+def test_a_plugin_file_cannot_take_the_name_of_a_built_in_plugin(tmp_path: Path) -> None:
+    """Not even before the built-in plugins of the kind have been looked up."""
+    file = tmp_path / "thief.py"
+    file.write_text(
+        "from prunekit import Schedule, register\n\n"
+        '@register("gmp")\nclass Thief(Schedule):\n    """Not GMP."""\n\n'
+        "    def target(self, now):\n        return None\n"
+    )
+    script = f"from pathlib import Path\nfrom prunekit.registry import registry\nregistry.with_files([Path({str(file)!r})])\n"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert "the schedule 'gmp' is registered already, by" in result.stderr
