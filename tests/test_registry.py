@@ -245,6 +245,7 @@ def test_a_plugin_file_cannot_take_the_name_of_a_built_in_plugin(tmp_path: Path)
         '@register("gmp")\nclass Thief(Schedule):\n    """Not GMP."""\n\n'
         "    def target(self, now):\n        return None\n"
     )
-    script = f"from pathlib import Path\nfrom prunekit.registry import registry\nregistry.with_files([Path({str(file)!r})])\n"
+    read = f"registry.with_files([Path({str(file)!r})])"
+    script = f"from pathlib import Path\nfrom prunekit.registry import registry\n{read}\n"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert "the schedule 'gmp' is registered already, by" in result.stderr
