@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -36,7 +37,7 @@ class Time:
 
     def __str__(self) -> str:
         if self.percent is not None:
-            return f"{self.percent:g}%"
+            return f"{Decimal(str(self.percent)):f}".removesuffix(".0") + "%"  # every digit, never an exponent
         epochs = f"{self.epochs}ep" if self.epochs else ""
         return epochs + (f"{self.iterations}it" if self.iterations or not self.epochs else "")
 

@@ -31,7 +31,9 @@ def test_anything_else_is_refused(text: str) -> None:
         Time.parse(text)
 
 
-@pytest.mark.parametrize("text", ["30ep", "500it", "2ep100it", "5%", "12.5%", "0it", "0%"])
+@pytest.mark.parametrize(
+    "text", ["30ep", "500it", "2ep100it", "5%", "12.5%", "0it", "0%", "100%", "33.33339%", "0.000012345678%"]
+)
 def test_a_time_is_written_as_it_is_read(text: str) -> None:
     assert str(Time.parse(text)) == text
 
