@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from prunekit.protocols import Schedule
@@ -25,15 +26,15 @@ def planned_updates(schedule: Schedule, total: int, iterations_per_epoch: int) -
 
     Raises ValueError where ``schedule`` wants a sparsity outside [0, 1).
     """
-    return _asked(schedule, [Progress(i, total, iterations_per_epoch) for i in range(total + 1)])
+    return _asked(schedule, (Progress(i, total, iterations_per_epoch) for i in range(total + 1)))
 
 
 def planned_rounds(schedule: Schedule) -> list[tuple[int, float]]:
     """Return (round, target sparsity) of every update in a stage that only prunes; raises as ``planned_updates``."""
-    return _asked(schedule, [Progress(i, schedule.rounds, 1) for i in range(schedule.rounds)])
+    return _asked(schedule, (Progress(i, schedule.rounds, 1) for i in range(schedule.rounds)))
 
 
-def _asked(schedule: Schedule, times: list[Progress]) -> list[tuple[int, float]]:
+def _asked(schedule: Schedule, times: Iterable[Progress]) -> list[tuple[int, float]]:
     wanted = [(now.iteration, target) for now in times if (target := schedule.target(now)) is not None]
     for iteration, target in wanted:
         if not 0.0 <= target < 1.0:
