@@ -26,14 +26,24 @@ class _Running:
     @property
     def seconds_left(self) -> float | None:
         """Seconds that the task still takes at its own pace; None while too little of it is done to tell."""
-        if self.share <= LEAST_SHARE:
-            return None
-        return (time.monotonic() - self.started) * (1 / self.share - 1)
+        pace = self.seconds_per_share
+        return None if pace is None else pace * (1 - self.share)
+
+    @property
+    def resumed(self) -> float:
+        """Share that an earlier run had done."""
+        return float(self.data.get("resumed", 0))
+
+    @property
+    def seconds_per_share(self) -> float | None:
+        """Seconds that the whole task takes at its pace so far; None while too little is done to tell."""
+        done = self.share - self.resumed
+        return (time.monotonic() - self.started) / done if done > LEAST_SHARE else None
 
     @property
     def share(self) -> float:
         """Share of the task that is done."""
-        return float(self.data.get("iteration", 0) / max(1, self.data.get("iterations", 1)))
+        return float(self.data.get("iteration", 0) / max(1, self.data.get("iterations", 1))) or self.resumed
 
 
 class Display:
@@ -46,6 +56,8 @@ class Display:
         self.members: list[Any] = []
         self.running: dict[Task, _Running] = {}
         self.finished: dict[Task, float] = {}
+        """Seconds that each finished task takes as a whole."""
+        self.given_up: set[Task] = set()
         self.begun = time.monotonic()
 
     def __enter__(self) -> Display:
@@ -80,14 +92,17 @@ class Display:
             self.running[task].waiting = False
         elif event.kind == "done":
             self._done(task)
-        elif event.kind == "failed":
+        elif event.kind in ("failed", "skipped"):
             self.running.pop(task, None)
-            self._say(f"failed: {task.label}: {event.data['error']}")
+            self.given_up.add(task)
+            if event.kind == "failed":
+                self._say(f"failed: {task.label}: {event.data['error']}")
 
     def _done(self, task: Task) -> None:
         running = self.running.pop(task)
-        self.finished[task] = time.monotonic() - running.started
-        details = [f"{self.finished[task]:.1f} s", *_details(running.data)]
+        seconds = time.monotonic() - running.started
+        self.finished[task] = seconds / (1 - running.resumed)
+        details = [f"{seconds:.1f} s", *_details(running.data)]
         if self.live is None:
             self._say(
                 f"[{self._members_done()}/{len(self.members)} members] {task.label}: {', '.join(details)}{self._left()}"
@@ -106,14 +121,12 @@ class Display:
 
     def seconds_left(self) -> float | None:
         """Return the time left at the pace of this run: stages of a name take what their like took per image."""
-        now = time.monotonic()
         paces: dict[str, list[float]] = {}
-        for task, seconds in self.finished.items():
-            paces.setdefault(task.stage, []).append(seconds / max(1.0, task.cost))
+        for task, seconds_per_share in self.finished.items():
+            paces.setdefault(task.stage, []).append(seconds_per_share / max(1.0, task.cost))
         for task, running in self.running.items():
-            if running.share > LEAST_SHARE:
-                pace = (now - running.started) / max(1.0, task.cost * running.share)
-                paces.setdefault(task.stage, []).append(pace)
+            if running.seconds_per_share is not None:
+                paces.setdefault(task.stage, []).append(running.seconds_per_share / max(1.0, task.cost))
         if not paces:
             return None
         pace_of = {stage: sum(each) / len(each) for stage, each in paces.items()}
@@ -121,7 +134,7 @@ class Display:
         left = sum(
             task.cost * pace_of.get(task.stage, usual) * (1 - (self.running[task].share if task in self.running else 0))
             for task in self.tasks
-            if task not in self.finished
+            if task not in self.finished and task not in self.given_up
         )
         return left / max(1, len(self.running))
 

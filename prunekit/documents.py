@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -96,15 +95,15 @@ def parse(text: str, origin: str) -> Node:
     """Parse YAML text. Raises InputError with file and line on tags, duplicate keys and anything that is not YAML."""
     try:
         composed = yaml.compose(text, Loader=_Loader)
+        return Node(None, origin) if composed is None else _Builder(origin).build(composed, ())
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         context = f" {error.context}" if error.context else ""
         raise InputError(f"{origin}{line}: not valid YAML: {error.problem}{context}") from None
     except yaml.YAMLError as error:
         raise InputError(f"{origin}: not valid YAML: {str(error).splitlines()[0]}") from None
-    if composed is None:
-        return Node(None, origin)
-    return _Builder(origin).build(composed, ())
+    except RecursionError:
+        raise InputError(f"{origin}: is nested too deeply for a recipe") from None
 
 
 class _Builder:
@@ -236,15 +235,3 @@ def substitute(node: Node, values: dict[str, Node]) -> Node:
     for key, value in values.items():
         text = text.replace(f"{{{key}}}", str(value.value))
     return replace(node, value=text)
-
-
-def walk(node: Node, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Node]]:
-    """Yield every node below ``node`` with its path."""
-    yield path, node
-    children: Any = ()
-    if isinstance(node.value, dict):
-        children = node.value.items()
-    elif isinstance(node.value, list):
-        children = enumerate(node.value)
-    for key, child in children:
-        yield from walk(child, (*path, key))

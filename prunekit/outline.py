@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from prunekit.protocols import Measure
 from prunekit.stages import TrainStage, as_recipe
 from prunekit.store import Store
 from prunekit.study import PlannedStage, Population, Study, columns_of
@@ -80,13 +82,14 @@ def describe(study: Study) -> dict[str, Any]:
         "description": recipe.description,
         "data": {"name": recipe.data.name, "split": SPLIT, "examples": study.data.test},
         "model": as_recipe(recipe.model),
-        "plugins": [str(file) for file in study.source.registry.files],
+        "plugins": _files_of(recipe.measures, study),
         "measures": [as_recipe(measure) for measure in recipe.measures],
         "comparisons": [{"reference": c.reference, "pruned": c.pruned} for c in recipe.comparisons],
         "populations": {
             name: {
                 "from": population.parent,
                 "control": population.control,
+                "initial": as_recipe(recipe.model),
                 "stages": {stage.name: as_recipe(stage.options) for stage in population.stages},
                 "members": {str(member.seed): list(member.keys) for member in population.members},
             }
@@ -95,13 +98,19 @@ def describe(study: Study) -> dict[str, Any]:
     }
 
 
-def estimate_disk(study: Study) -> int:
-    """Return about how many bytes the results of the whole study take."""
+def _files_of(measures: Sequence[Measure], study: Study) -> list[str]:
+    """Return the plugin files that a report needs: those of its measures."""
+    origins = {study.source.registry.entry_of(measure).origin for measure in measures}
+    return [str(file) for file in study.source.registry.files if str(file) in origins]
+
+
+def estimate_disk(study: Study, stages: int | None = None) -> int:
+    """Return about how many bytes the results of ``stages`` stages take, and their observations; of all by default."""
     from prunekit.network import build_network
 
     network = build_network(study.recipe.model, study.data, seed=0)
     weights = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
-    stages = sum(len(population.stages) * len(population.members) for population in study.populations.values())
+    every = sum(len(population.stages) * len(population.members) for population in study.populations.values())
     columns = 3 + 3 * sum(columns_of(m, study.source.registry) is not None for m in study.recipe.measures)
     observations = len(list(study.members())) * study.data.test * (columns * 4 + 16)
-    return int(stages * weights * 1.05) + observations
+    return int((every if stages is None else stages) * weights * 1.05) + observations

@@ -324,7 +324,7 @@ class Comparison:
     pruned: str
     control: str | None
     paired: bool
-    """Whether member k of one and member k of the other share a trained ancestor (seeds are then the same)."""
+    """Whether members of one seed grow from the same initial network, in the same order of batches."""
 
 
 class StudyColumns(Protocol):

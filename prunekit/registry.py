@@ -89,7 +89,8 @@ class Registry:
             self._load_entry_points(plugin.kind)  # so that a name of theirs is a collision, too
         origin = getattr(sys.modules.get(plugin.__module__), "__file__", None) or plugin.__module__
         known = self._find(plugin.kind, name)
-        if known is not None and known.origin != origin:
+        again = known is not None and known.origin == origin and known.plugin.__qualname__ == plugin.__qualname__
+        if known is not None and not again:
             raise InputError(f"{origin}: the {plugin.kind} {name!r} is registered already, by {known.origin}")
         digest = self.files.get(Path(origin)) if plugin.__module__ == self._module else None
         self._entries[plugin.kind, name] = Entry(name, plugin, origin, digest)
@@ -122,7 +123,7 @@ class Registry:
             spec.loader.exec_module(module)
         except InputError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             line = _line_in(error, file)
             raise InputError(f"{file}{line}: the plugin file fails: {type(error).__name__}: {error}") from error
         finally:

@@ -29,6 +29,9 @@ _ALLOCATOR = {
 }
 
 
+OBSERVE = "observe"
+
+
 @dataclass(eq=False)
 class Task:
     """A stage or an observation of one member."""
@@ -36,7 +39,7 @@ class Task:
     population: str
     seed: int
     stage: str
-    """Name of the stage, or ``observe``."""
+    """Name of the stage, or ``OBSERVE``."""
     message: dict[str, Any]
     """What the worker is told."""
     cost: float
@@ -122,7 +125,7 @@ def execute(
         if study.fingerprint is None:
             raise PrunekitError(f"the dataset {study.recipe.data.name} has no fingerprint even after loading")
     tasks = plan_tasks(study, store, tell)
-    check_disk(study, store)
+    check_disk(study, store, tasks)
     store.save_study(study.identity, as_recipe(study.recipe), describe(study))
     tell(Event("planned", data={"tasks": tasks, "members": list(study.members())}))
     pool = _Pool(study, store, tasks, jobs or default_jobs(chosen, study.recipe.threads), chosen, tell, debug)
@@ -151,6 +154,8 @@ def choose_device(device: str | None) -> str:
         raise InputError(f"--device {device}: torch sees no CUDA device here")
     if kind not in ("cpu", "cuda"):
         raise InputError(f"--device {device}: expected cpu, cuda or cuda:N")
+    if kind == "cuda" and (torch.device(device).index or 0) >= torch.cuda.device_count():
+        raise InputError(f"--device {device}: torch sees {torch.cuda.device_count()} CUDA devices here")
     return device
 
 
@@ -211,12 +216,12 @@ def _observation_task(study: Study, store: Store, member: Member, tell: Listener
     message = {"task": "observe", "key": member.key, "seed": member.seed, "split": SPLIT}
     message |= {"base": base, "measures": measures}
     cost = float(study.data.test)
-    return Task(member.population, member.seed, "observe", message, cost, f"observe {member.key}", member.key)
+    return Task(member.population, member.seed, OBSERVE, message, cost, f"observe {member.key}", member.key)
 
 
-def check_disk(study: Study, store: Store) -> None:
-    """Raise InputError where the results would not fit on the disk."""
-    needed = 0 if all(store.has_stage(member.key) for member in study.members()) else estimate_disk(study)
+def check_disk(study: Study, store: Store, tasks: Sequence[Task]) -> None:
+    """Raise InputError where the results of ``tasks`` would not fit on the disk."""
+    needed = estimate_disk(study, sum(task.stage != OBSERVE for task in tasks)) if tasks else 0
     free = shutil.disk_usage(store.root).free
     if needed > free:
         raise InputError(
@@ -231,6 +236,7 @@ class _WorkerProcess:
     def __init__(self, number: int, setup: dict[str, Any], log: Path, inbox: queue.Queue[Any]) -> None:
         threads = str(setup["threads"])
         environment = {**os.environ, **_ALLOCATOR, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+        environment["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # without it cuBLAS does not give the same bits twice
         self.task: Task | None = None
         self.ready = False
         with log.open("ab") as errors:
@@ -249,6 +255,8 @@ class _WorkerProcess:
     def _read(self, inbox: queue.Queue[Any]) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
+            if not line.endswith("\n"):
+                break  # it died as it wrote
             inbox.put((self, json.loads(line)))
         inbox.put((self, {"event": "exit", "code": self.process.wait()}))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter, ValidationInfo
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, ValidationError, core_schema
 
 from prunekit import protocols
@@ -96,6 +96,12 @@ class OfKind:
         for key in options.keys() & named.keys():
             raise _at({key}, PydanticCustomError("plugin", f"{key!r} stands in the name {block['name']!r} already"))
         return entry.plugin.model_validate({**options, **named}, context=info.context)
+
+
+def plugin(kind: str, block: object, known: Registry) -> Any:
+    """Return the plugin that a recipe names with ``block``. Raises pydantic's ValidationError."""
+    adapter: TypeAdapter[Any] = TypeAdapter(Annotated[Any, OfKind(kind)])
+    return adapter.validate_python(block, context={"registry": known})
 
 
 def _literal(text: str) -> Any:

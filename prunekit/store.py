@@ -48,13 +48,15 @@ def default_root() -> Path:
 
 
 @dataclass(frozen=True)
-class StageResult:
+class StoredStage:
     """The end of a stage: everything that a later one starts from."""
 
     weights: dict[str, Tensor]
     """Parameters and buffers by name, on the CPU."""
     masks: dict[str, Tensor]
     """bool, by target name: True where the weight is kept."""
+    record: Mapping[str, Any]
+    """JSON: how it came about."""
 
 
 class Store:
@@ -91,26 +93,27 @@ class Store:
         """Return the record of a finished stage, None where there is none. Raises DamagedError, naming the file."""
         return _checked(self.stage_folder(key) / "stage.json")
 
-    def save_stage(self, key: str, result: StageResult, history: Any, record: Mapping[str, Any]) -> None:
+    def save_stage(self, key: str, stage: StoredStage, history: Any) -> None:
         """Write a finished stage and forget its checkpoint."""
         from safetensors.torch import save
 
         folder = self.stage_folder(key)
         files = {
-            "weights.safetensors": save(_packed(result)),
+            "weights.safetensors": save(_packed(stage)),
             "history.json": json.dumps(history, indent=1).encode(),
         }
-        _publish(folder / "stage.json", files, record)
+        _publish(folder / "stage.json", files, stage.record)
         drafts = folder.glob(".*")  # of processes that were killed as they wrote
         for file in [*folder.glob("checkpoint-*.safetensors"), folder / "checkpoint.json", *drafts]:
             file.unlink(missing_ok=True)
 
-    def load_stage(self, key: str) -> StageResult:
+    def load_stage(self, key: str) -> StoredStage:
         """Return the end of a stage. Raises DamagedError where it is missing, cut short or altered."""
         path = self.stage_folder(key) / "stage.json"
-        if _checked(path) is None:
+        record = _checked(path)
+        if record is None:
             raise DamagedError(f"{path}: is missing")
-        return _unpacked(_read_tensors(path.parent / "weights.safetensors"))
+        return _unpacked(_read_tensors(path.parent / "weights.safetensors"), record)
 
     def save_checkpoint(self, key: str, tensors: dict[str, Tensor], meta: Mapping[str, Any]) -> None:
         """Write where a running stage is after an epoch; the one before stays until this one is whole."""
@@ -277,12 +280,12 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     return load_file(path)
 
 
-def _packed(result: StageResult) -> dict[str, Tensor]:
+def _packed(stage: StoredStage) -> dict[str, Tensor]:
     """Return weights and masks as one flat mapping; masks take a bit per weight."""
     from prunekit import masks
 
-    tensors = {f"weights/{name}": tensor for name, tensor in result.weights.items()}
-    return _separate(tensors | {f"mask/{name}": masks.pack(mask) for name, mask in result.masks.items()})
+    tensors = {f"weights/{name}": tensor for name, tensor in stage.weights.items()}
+    return _separate(tensors | {f"mask/{name}": masks.pack(mask) for name, mask in stage.masks.items()})
 
 
 def _separate(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -290,9 +293,10 @@ def _separate(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
 
 
-def _unpacked(tensors: dict[str, Tensor]) -> StageResult:
+def _unpacked(tensors: dict[str, Tensor], record: Mapping[str, Any]) -> StoredStage:
     from prunekit import masks
 
     weights = {name.removeprefix("weights/"): t for name, t in tensors.items() if name.startswith("weights/")}
     packed = {name.removeprefix("mask/"): t for name, t in tensors.items() if name.startswith("mask/")}
-    return StageResult(weights, {name: masks.unpack(bits, weights[name].shape) for name, bits in packed.items()})
+    kept = {name: masks.unpack(bits, weights[name].shape) for name, bits in packed.items()}
+    return StoredStage(weights, kept, record)

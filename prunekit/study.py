@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from prunekit.protocols import Comparison, DataSummary, Measure, Options, Schedule
+from prunekit.protocols import DataSummary, Measure, Options, Schedule
 from prunekit.recipe import Recipe, Source
 from prunekit.registry import Registry
 from prunekit.stages import Prune, PruneStage, Stage, TrainStage, as_recipe, plugins_in
@@ -80,8 +80,9 @@ class Study:
 
     @property
     def identity(self) -> str:
-        """Name and short digest: two studies of one name differ in what they ask for."""
-        return f"{self.recipe.name}-{digest(as_recipe(self.recipe))[:8]}"
+        """Name and short digest: two studies of one name differ in what they ask for, not in how many seeds."""
+        asked = {key: value for key, value in as_recipe(self.recipe).items() if key not in ("seeds", "description")}
+        return f"{self.recipe.name}-{digest(asked)[:8]}"
 
     def members(self) -> Iterator[Member]:
         """Yield all members, those of a population after those that they start from."""
@@ -90,12 +91,6 @@ class Study:
 
     def _in_order(self) -> list[Population]:
         return sorted(self.populations.values(), key=lambda each: len(self.recipe.lineage(each.name)))
-
-    def comparison(self, reference: str, pruned: str) -> Comparison:
-        """Return the comparison of two populations, with the control of the pruned one."""
-        control = self.populations[pruned].control
-        paired = shares_training(self.populations[reference].lineage, self.populations[pruned].lineage)
-        return Comparison(reference, pruned, None if control == reference else control, paired)
 
 
 def resolve(source: Source) -> Study:
@@ -191,11 +186,6 @@ def columns_of(measure: Measure, registry: Registry) -> str | None:
     if type(measure).observe is Measure.observe:
         return None
     return f"{measure.name}-{digest([as_recipe(measure), versions([measure], registry)])[:8]}"
-
-
-def shares_training(one: tuple[PlannedStage, ...], other: tuple[PlannedStage, ...]) -> bool:
-    """Return whether members of one seed of two populations share a trained ancestor."""
-    return bool(one and other) and as_recipe(one[0].options) == as_recipe(other[0].options)
 
 
 def _control_of(recipe: Recipe, name: str) -> str | None:

@@ -14,17 +14,16 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TextIO
 
-from pydantic import TypeAdapter
-
 from prunekit.errors import PrunekitError
 from prunekit.protocols import Backbone, Dataset, Measure, Options
 from prunekit.registry import registry
-from prunekit.stages import OfKind, PruneStage, Stage, TrainStage
-from prunekit.store import DamagedError, StageResult, Store, digest
+from prunekit.stages import PruneStage, Stage, TrainStage, plugin
+from prunekit.store import DamagedError, Store, StoredStage, digest
 from prunekit.study import columns_of
 
 Emit = Callable[[dict[str, Any]], None]
@@ -53,14 +52,8 @@ class Worker:
         for file, expected in setup.files.items():
             if self.registry.files[Path(file)] != expected:
                 raise PrunekitError(f"{file}: was edited since the run began: run it again")
-        self.dataset: Dataset = self._plugin("dataset", setup.data)
-        self.backbone: Backbone = self._plugin("backbone", setup.model)
-
-    def _plugin(self, kind: str, block: Any) -> Any:
-        from typing import Annotated
-
-        adapter: TypeAdapter[Any] = TypeAdapter(Annotated[Any, OfKind(kind)])
-        return adapter.validate_python(block, context={"registry": self.registry})
+        self.dataset: Dataset = plugin("dataset", setup.data, self.registry)
+        self.backbone: Backbone = plugin("backbone", setup.model, self.registry)
 
     @cached_property
     def data(self) -> Any:
@@ -96,55 +89,73 @@ class Worker:
 
         kind: type[Stage] = TrainStage if "objective" in task["stage"] else PruneStage
         stage = kind.model_validate(task["stage"], context={"registry": self.registry})
-        started = time.monotonic()
-        network, masks = self._member(task["seed"], task["parent"])
+        begun = time.monotonic()
+        member = self._member(task["seed"], task["parent"])
         context = StageContext(member_seed=task["seed"], ordinal=task["ordinal"], device=self.setup.device)
         if isinstance(stage, TrainStage):
-            result = self._train(key, network, stage, context, masks)
+            outcome = self._train(key, member, stage, context)
         else:
-            result = prune(network, stage, self.data, context, masks=masks)
+            outcome = prune(member.network, stage, self.data, context, masks=member.masks)
         record = {
             "seed": task["seed"],
             "ordinal": task["ordinal"],
             "stage": task["stage"],
             "parent": task["parent"],
-            "zeros": _zeros(network, result.masks),
-            "seconds": round(time.monotonic() - started, 3),
-            "made_on": made_on(self.setup.device),
+            "zeros": _zeros(member.network, outcome.masks),
+            "seconds": round(time.monotonic() - begun, 3),
+            "made_on": member.made_on,
         }
-        weights = dict(network.state_dict())
-        history = {"epochs": result.history, "updates": [vars(update) for update in result.updates]}
-        self.store.save_stage(key, StageResult(weights, result.masks), history, record)
+        weights = dict(member.network.state_dict())
+        history = {"epochs": outcome.history, "updates": [vars(update) for update in outcome.updates]}
+        self.store.save_stage(key, StoredStage(weights, outcome.masks, record), history)
 
-    def _train(self, key: str, network: Any, stage: TrainStage, context: Any, masks: Any) -> Any:
-        from prunekit.training import Checkpoint, train
+    def _train(self, key: str, member: _Member, stage: TrainStage, context: Any) -> Any:
+        """Train a stage from its last finished epoch, keeping every further one."""
+        from prunekit.checkpoint import Checkpoint
+        from prunekit.training import train
 
         resume = None
         try:
             found = self.store.load_checkpoint(key)
-            resume = Checkpoint(*found) if found else None
         except DamagedError as error:
             self.emit({"event": "notice", "text": f"{error}: the stage starts again"})
+            found = None
+        if found is not None:
+            resume = Checkpoint(*found)
+            member.made_on = _united(resume.meta["made_on"], member.made_on)
+            done = resume.meta["epoch"]
+            self.emit({"event": "progress", "epoch": done, "epochs": stage.epochs, "resumed": done / stage.epochs})
 
         def keep(checkpoint: Checkpoint, epoch: dict[str, Any]) -> None:
-            self.store.save_checkpoint(key, checkpoint.tensors, checkpoint.meta)
+            self.store.save_checkpoint(key, checkpoint.tensors, {**checkpoint.meta, "made_on": member.made_on})
             self.emit({"event": "epoch", **epoch})
 
         def tell(progress: dict[str, Any]) -> None:
             self.emit({"event": "progress", **progress})
 
-        return train(network, stage, self.data, context, masks=masks, resume=resume, on_epoch=keep, on_progress=tell)
+        return train(
+            member.network,
+            stage,
+            self.data,
+            context,
+            masks=member.masks,
+            resume=resume,
+            on_epoch=keep,
+            on_progress=tell,
+        )
 
-    def _member(self, seed: int, key: str | None) -> tuple[Any, dict[str, Any]]:
-        """Return the network of a member at the end of a stage, or before the first one, and its masks."""
+    def _member(self, seed: int, key: str | None) -> _Member:
+        """Return a member at the end of a stage, or before the first one."""
         from prunekit.network import build_network
 
+        here = [machine(self.setup.device)]
         network = build_network(self.backbone, self.dataset.describe(), seed).to(self.setup.device)
         if key is None:
-            return network, {}
-        result = self.store.load_stage(key)
-        network.load_state_dict(result.weights)
-        return network, {name: mask.to(self.setup.device) for name, mask in result.masks.items()}
+            return _Member(network, {}, here)
+        stage = self.store.load_stage(key)
+        network.load_state_dict(stage.weights)
+        masks = {name: mask.to(self.setup.device) for name, mask in stage.masks.items()}
+        return _Member(network, masks, _united(stage.record["made_on"], here))
 
     # ------------------------------------------------------------------------------------------------- observations
 
@@ -152,30 +163,40 @@ class Worker:
         from prunekit.network import ObservedNetwork, base_columns
 
         key, split = task["key"], task["split"]
-        measures: list[Measure] = [self._plugin("measure", each) for each in task["measures"]]
-        network, masks = self._member(task["seed"], key)
-        member = ObservedNetwork(network, self.data, split)
+        measures: list[Measure] = [plugin("measure", each, self.registry) for each in task["measures"]]
+        member = self._member(task["seed"], key)
+        observed = ObservedNetwork(member.network, self.data, split)
         examples = getattr(self.data.source, split)
         record = {
             "seed": task["seed"],
             "examples": len(examples.ids),
             "ids": digest(list(examples.ids)),
             "classes": list(self.data.source.classes),
-            "zeros": _zeros(network, masks),
-            "made_on": made_on(self.setup.device),
+            "zeros": _zeros(member.network, member.masks),
+            "made_on": member.made_on,
         }
         with self.store.locked(key):
             if task["base"]:  # another run may have written the same meanwhile: the same bytes
                 names = {"example_id": list(examples.ids), "label": examples.labels}
-                columns = {**names, **base_columns(member.logits(), examples.labels)}
+                columns = {**names, **base_columns(observed.logits(), examples.labels)}
                 self.store.save_observation(key, split, columns, record)
             for measure in measures:
                 name = columns_of(measure, self.registry)
-                self.store.save_observation(key, split, measure.observe(member), record, name)
+                self.store.save_observation(key, split, measure.observe(observed), record, name)
 
 
-def made_on(device: str) -> dict[str, str]:
-    """Return what a result was made on: recorded, but no part of its key."""
+@dataclass
+class _Member:
+    """A member somewhere in its lineage."""
+
+    network: Any
+    masks: dict[str, Any]
+    made_on: list[dict[str, str]]
+    """The kinds of machine that have had a part in it."""
+
+
+def machine(device: str) -> dict[str, str]:
+    """Return what a result is made on: recorded, but no part of its key."""
     import platform
 
     import torch
@@ -183,7 +204,12 @@ def made_on(device: str) -> dict[str, str]:
     import prunekit
 
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.machine()
-    return {"device": device, "name": name, "torch": torch.__version__, "prunekit": prunekit.__version__}
+    kind = device.partition(":")[0]
+    return {"device": kind, "name": name, "torch": torch.__version__, "prunekit": prunekit.__version__}
+
+
+def _united(some: list[dict[str, str]], others: list[dict[str, str]]) -> list[dict[str, str]]:
+    return some + [each for each in others if each not in some]
 
 
 def _zeros(network: Any, masks: dict[str, Any]) -> dict[str, int]:
@@ -200,10 +226,12 @@ def _zeros(network: Any, masks: dict[str, Any]) -> dict[str, int]:
 
 def serve(lines: TextIO, emit: Emit) -> None:
     """Do the tasks of ``lines`` until they end."""
-    from prunekit.training import configure_threads
+    import torch
 
     setup = Setup.model_validate_json(lines.readline())
-    configure_threads(setup.threads)
+    torch.set_num_threads(setup.threads)
+    if setup.device.startswith("cuda"):
+        torch.use_deterministic_algorithms(True, warn_only=True)  # the log then names what has no such algorithm
     worker: Worker | None = None
     for line in lines:
         try:

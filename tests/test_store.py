@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from prunekit.errors import InputError, PrunekitError
-from prunekit.store import DamagedError, StageResult, Store, default_root, digest
+from prunekit.store import DamagedError, Store, StoredStage, default_root, digest
 
 
 @pytest.fixture
@@ -18,34 +18,34 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def result() -> StageResult:
+def stage() -> StoredStage:
     weights = {"a.weight": torch.arange(13.0).reshape(1, 13), "a.steps": torch.tensor(7)}
-    return StageResult(weights, {"a.weight": torch.arange(13).reshape(1, 13) % 3 == 0})
+    return StoredStage(weights, {"a.weight": torch.arange(13).reshape(1, 13) % 3 == 0}, {"seed": 3})
 
 
-def test_a_stage_comes_back_with_its_masks(store: Store, result: StageResult) -> None:
+def test_a_stage_comes_back_with_its_masks(store: Store, stage: StoredStage) -> None:
     assert not store.has_stage("k")
     assert store.check_stage("k") is None
-    store.save_stage("k", result, [{"epoch": 1}], {"seed": 3})
+    store.save_stage("k", stage, [{"epoch": 1}])
     back = store.load_stage("k")
     assert store.has_stage("k")
-    assert (store.check_stage("k") or {})["seed"] == 3
-    for name, tensor in result.weights.items():
+    assert back.record["seed"] == 3
+    for name, tensor in stage.weights.items():
         assert torch.equal(back.weights[name], tensor)
-    assert torch.equal(back.masks["a.weight"], result.masks["a.weight"])
+    assert torch.equal(back.masks["a.weight"], stage.masks["a.weight"])
     assert back.masks["a.weight"].dtype == torch.bool
 
 
 def test_weights_that_are_views_or_share_memory_can_be_stored(store: Store) -> None:
     base = torch.randn(2, 3, 4, 4).contiguous(memory_format=torch.channels_last)
-    store.save_stage("k", StageResult({"a": base, "b": base, "c": base.transpose(0, 1)}, {}), [], {})
+    store.save_stage("k", StoredStage({"a": base, "b": base, "c": base.transpose(0, 1)}, {}, {}), [])
     assert torch.equal(store.load_stage("k").weights["c"], base.transpose(0, 1))
 
 
 @pytest.mark.parametrize("file", ["weights.safetensors", "history.json", "stage.json"])
 @pytest.mark.parametrize("damage", ["cut", "altered", "removed"])
-def test_damage_is_noticed_and_named(store: Store, result: StageResult, file: str, damage: str) -> None:
-    store.save_stage("k", result, [{"epoch": 1}], {"seed": 3})
+def test_damage_is_noticed_and_named(store: Store, stage: StoredStage, file: str, damage: str) -> None:
+    store.save_stage("k", stage, [{"epoch": 1}])
     path = store.stage_folder("k") / file
     content = path.read_bytes()
     if damage == "cut":
@@ -63,7 +63,7 @@ def test_damage_is_noticed_and_named(store: Store, result: StageResult, file: st
         store.load_stage("k")
 
 
-def test_a_checkpoint_replaces_the_one_before_and_goes_with_the_stage(store: Store, result: StageResult) -> None:
+def test_a_checkpoint_replaces_the_one_before_and_goes_with_the_stage(store: Store, stage: StoredStage) -> None:
     assert store.load_checkpoint("k") is None
     for epoch in (1, 2):
         store.save_checkpoint("k", {"w": torch.full((3,), float(epoch))}, {"epoch": epoch, "history": [0.1]})
@@ -73,7 +73,7 @@ def test_a_checkpoint_replaces_the_one_before_and_goes_with_the_stage(store: Sto
     assert found[1]["history"] == [0.1]
     folder = store.stage_folder("k")
     assert [path.name for path in folder.glob("*.safetensors")] == ["checkpoint-2.safetensors"]
-    store.save_stage("k", result, [], {})
+    store.save_stage("k", stage, [])
     assert store.load_checkpoint("k") is None
     assert {path.name for path in folder.iterdir()} == {"weights.safetensors", "history.json", "stage.json"}
 

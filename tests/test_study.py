@@ -67,8 +67,6 @@ def test_the_control_is_the_population_that_differs_in_the_pruning_alone(tiny: P
     assert study.populations["sparse"].control == "control"
     assert study.populations["control"].control is None
     assert study.populations["dense"].control is None
-    assert study.comparison("dense", "sparse").control == "control"
-    assert study.comparison("control", "sparse").control is None
     other = study_of(tiny, "populations.control.stages.finetune.epochs=2")
     assert other.populations["sparse"].control is None
 
@@ -81,12 +79,10 @@ def test_a_stage_that_prunes_as_it_trains_has_a_control_too(tiny: Path) -> None:
     assert study.populations["dense"].control == "other"
 
 
-def test_members_are_paired_where_they_share_training(tiny: Path) -> None:
-    plain = "populations.other={stages: {train: {objective: cross_entropy, epochs: 3}}}"
-    study = study_of(tiny, plain)
-    assert study.comparison("dense", "sparse").paired
-    assert study.comparison("control", "sparse").paired
-    assert not study.comparison("dense", "other").paired
+def test_the_number_of_seeds_and_the_description_make_no_other_study(tiny: Path) -> None:
+    usual = study_of(tiny).identity
+    assert study_of(tiny, "description=in other words", seeds=5).identity == usual
+    assert study_of(tiny, "threads=2").identity != usual
 
 
 @pytest.mark.parametrize(

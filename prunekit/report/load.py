@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
 
 from prunekit.errors import InputError
 from prunekit.protocols import Comparison, Measure
 from prunekit.registry import Registry, registry
 from prunekit.report.study import ArrayPopulation, ArrayStudy, LoadedStudy
-from prunekit.stages import OfKind
+from prunekit.stages import plugin
 from prunekit.store import DamagedError, Store
 from prunekit.study import columns_of
 
@@ -32,7 +31,7 @@ def load_study(out: Path, study: str | None = None) -> LoadedStudy:
     store = Store(out)
     plan = store.find_study(study)
     known = registry.with_files([Path(file) for file in plan["plugins"]])
-    measures = [_measure(block, known) for block in plan["measures"]]
+    measures = [plugin("measure", block, known) for block in plan["measures"]]
     with _saying_what_to_do():
         return _load(store, plan, measures, known)
 
@@ -43,15 +42,6 @@ def _saying_what_to_do() -> Iterator[None]:
         yield
     except DamagedError as error:
         raise InputError(f"{error}: `prunekit run` the recipe again and it is redone") from None
-
-
-def _measure(block: Any, known: Registry) -> Measure:
-    from typing import Annotated
-
-    adapter: TypeAdapter[Any] = TypeAdapter(Annotated[Any, OfKind("measure")])
-    measure = adapter.validate_python(block, context={"registry": known})
-    assert isinstance(measure, Measure)
-    return measure
 
 
 def _load(store: Store, plan: dict[str, Any], measures: list[Measure], known: Registry) -> LoadedStudy:
@@ -142,8 +132,8 @@ class StoredColumns(Mapping[str, NDArray[Any]]):
 def _comparison(plan: dict[str, Any], reference: str, pruned: str, finished: set[str]) -> Comparison:
     blocks = plan["populations"]
     control = blocks[pruned]["control"]
-    one, other = blocks[reference]["members"], blocks[pruned]["members"]
-    paired = all(one[seed][0] == other[seed][0] for seed in one.keys() & other.keys())
+    # Members of one seed share their initial weights and the order of their batches, if not a trained ancestor.
+    paired = blocks[reference]["initial"] == blocks[pruned]["initial"]
     return Comparison(reference, pruned, control if control in finished - {reference} else None, paired)
 
 
@@ -157,9 +147,10 @@ def _notes(plan: dict[str, Any], records: dict[str, dict[int, dict[str, Any]]], 
     if notes:
         notes.append(f"the report covers the {len(seeds)} seeds that are finished in every population shown")
     machines = {
-        (made["device"].partition(":")[0], made["name"], made["torch"])
+        (made["device"], made["name"], made["torch"])
         for members in records.values()
-        for made in (record["made_on"] for record in members.values())
+        for record in members.values()
+        for made in record["made_on"]
     }
     if len(machines) > 1:
         listed = "; ".join(sorted(f"{device} {name}, torch {torch}" for device, name, torch in machines))
