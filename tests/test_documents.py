@@ -59,6 +59,7 @@ def test_every_value_knows_the_line_of_its_key() -> None:
         ("a: &x [*x]", "aliases"),
         ("? [1, 2]\n: 3", "a key must be text"),
         ("a: 1\n---\nb: 2\n", "not valid YAML"),
+        ("a: " + "[" * 5000, "nested too deeply"),
     ],
 )
 def test_bad_yaml_is_one_line_with_its_place(text: str, message: str) -> None:

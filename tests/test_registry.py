@@ -249,3 +249,24 @@ def test_a_plugin_file_cannot_take_the_name_of_a_built_in_plugin(tmp_path: Path)
     script = f"from pathlib import Path\nfrom prunekit.registry import registry\n{read}\n"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert "the schedule 'gmp' is registered already, by" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("import sys\nsys.exit(0)\n", "mine.py:2: the plugin file fails: SystemExit"),
+        (
+            "from prunekit import Schedule, register\n\n"
+            '@register("twin")\nclass One(Schedule):\n    def target(self, now):\n        return None\n\n'
+            '@register("twin")\nclass Two(Schedule):\n    def target(self, now):\n        return None\n',
+            "the schedule 'twin' is registered already",
+        ),
+    ],
+)
+def test_a_plugin_file_that_ends_the_program_or_uses_a_name_twice_is_refused(
+    tmp_path: Path, source: str, message: str
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(source)
+    with pytest.raises(InputError, match=message):
+        registry.with_files([file])

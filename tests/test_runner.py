@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -112,6 +114,43 @@ def test_one_process_or_two_make_the_same_bits(recipe: Path, finished: Path, tmp
     result = prunekit("run", recipe, "--out", tmp_path, "--jobs", "1")
     assert result.returncode == 0, result.stderr
     assert sums(tmp_path) == sums(finished)
+
+
+LOGGED = '''
+from prunekit import LrSchedule, register
+
+@register("logged")
+class Logged(LrSchedule):
+    """Constant; writes down every step."""
+
+    log: str
+    """A file that gets a line for every step."""
+
+    def factor(self, now):
+        with open(self.log, "a") as stream:
+            stream.write(f"{now.iteration}\\n")
+        return 1.0
+'''
+
+
+def test_a_killed_run_goes_on_from_the_last_finished_epoch(recipe: Path, tmp_path: Path) -> None:
+    """Four epochs of four steps, killed after the second one: no step of the first two is done again."""
+    (tmp_path / "logged.py").write_text(LOGGED)
+    log, out = tmp_path / "log", tmp_path / "runs"
+    text = recipe.read_text().replace("epochs: 2,", f"epochs: 4, lr_schedule: {{name: logged, log: '{log}'}},", 1)
+    path = tmp_path / "logged.yaml"
+    path.write_text("plugins: [logged.py]\n" + text)
+    arguments = ("run", path, "--out", out, "--seeds", "1", "--jobs", "1")
+    process = start(*arguments)
+    wait_for("stages/*/checkpoint-2.safetensors", out)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    before = [int(line) for line in log.read_text().split()]
+    assert prunekit(*arguments).returncode == 0
+    after = [int(line) for line in log.read_text().split()][len(before) :]
+    assert before[:8] == list(range(8))
+    assert after[0] in (8, 12)  # the third epoch may have been finished by the time of the kill
+    assert after == list(range(after[0], 16))
 
 
 def test_a_run_killed_at_any_moment_goes_on_to_the_same_bits(recipe: Path, finished: Path, tmp_path: Path) -> None:
@@ -240,6 +279,37 @@ def test_ctrl_c_stops_within_seconds_and_says_how_to_go_on(recipe: Path, tmp_pat
     assert "the same command goes on from here" in errors
     assert "Traceback" not in errors
     assert not _processes_of(process.pid)
+
+
+def test_a_worker_that_dies_as_it_writes_fails_its_task(tmp_path: Path) -> None:
+    import queue
+
+    from prunekit import runner
+
+    class Dying(runner._WorkerProcess):
+        def __init__(self, inbox: queue.Queue[Any]) -> None:
+            script = "import json, sys; print(json.dumps({'event': 'ready'})); print('{', end=''); sys.exit(3)"
+            self.process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+            self._read(inbox)
+
+    inbox: queue.Queue[Any] = queue.Queue()
+    Dying(inbox)
+    assert [inbox.get_nowait()[1] for _ in range(2)] == [{"event": "ready"}, {"event": "exit", "code": 3}]
+    assert runner._death(-9, tmp_path) == "its process was killed (out of memory?)"
+
+
+def test_a_study_that_would_not_fit_on_the_disk_is_refused_before_any_work(
+    recipe: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import prunekit as library
+    from prunekit import runner
+
+    free = SimpleNamespace(free=1_000_000)
+    monkeypatch.setattr(runner.shutil, "disk_usage", lambda path: free)
+    with pytest.raises(library.InputError, match="needs about 3 MB and 1 MB are free"):
+        library.run(recipe, out=tmp_path)
+    assert not (tmp_path / "stages").exists()
+    assert library.run(recipe, out=finished).done == 0  # what is stored needs no room
 
 
 def test_a_run_from_python_needs_no_main_guard(recipe: Path, finished: Path, tmp_path: Path) -> None:

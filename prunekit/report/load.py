@@ -109,7 +109,8 @@ class StoredColumns(Mapping[str, NDArray[Any]]):
         """The observation that holds each column: None for what every member has; only what all members have."""
         files: dict[str, str | None] = {}
         for measure in (None, *self._measures):
-            records = [self._store.check_observation(key, self._split, measure) for key in self._keys]
+            with _saying_what_to_do():
+                records = [self._store.check_observation(key, self._split, measure) for key in self._keys]
             if all(record is not None for record in records):
                 files |= {column: measure for column in (records[0] or {})["columns"] if column not in _NAMES}
         return files
