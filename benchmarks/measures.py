@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from prunekit.plugins.measures.chance import count_interval, permutation_test
+from prunekit.plugins.measures._chance import count_interval, permutation_test
 from prunekit.plugins.measures.pie import pruning_identified_exemplars
 from prunekit.plugins.measures.q_score import QScore, q_score
 from prunekit.registry import registry
@@ -120,7 +120,7 @@ def fill(store: Store, labels: NDArray[np.int64], predictions: NDArray[np.int64]
     populations: dict[str, Any] = {}
     for name, votes in (("dense", predictions[:MEMBERS]), ("sparse", predictions[MEMBERS:])):
         keys = {str(seed): ["dense", f"{name}{seed}"] for seed in range(MEMBERS)}
-        populations[name] = {"from": None, "control": None, "stages": {}, "members": keys}
+        populations[name] = {"from": None, "control": None, "initial": "made-up", "stages": {}, "members": keys}
         for seed in range(MEMBERS):
             record = {
                 "seed": seed,
@@ -128,7 +128,7 @@ def fill(store: Store, labels: NDArray[np.int64], predictions: NDArray[np.int64]
                 "ids": "made-up",
                 "classes": [f"class {c}" for c in range(CLASSES)],
                 "zeros": {"zeros": 9 if name == "sparse" else 0, "total": 10},
-                "made_on": {"device": "cpu", "name": "made-up", "torch": "none"},
+                "made_on": [{"device": "cpu", "name": "made-up", "torch": "none"}],
             }
             base = {"prediction": votes[seed], **dict(zip(("confidence", "loss"), noise(rng, 2), strict=True))}
             store.save_observation(f"{name}{seed}", "test", {**names, **base}, record)

@@ -11,7 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from prunekit.protocols import Comparison
-    from prunekit.report.study import LoadedStudy
+    from prunekit.report.arrays import LoadedStudy
 
 FORMATS = ("table", "json", "csv", "markdown", "latex")
 

@@ -12,8 +12,8 @@ from pydantic import Field
 
 from prunekit import Column, Comparison, Measure, PopulationColumns, StudyColumns, Summary, Table, register
 
-from .chance import PermutationTest, count_interval, permutation_test
-from .votes import Ties, modal_labels, modal_shares, tied
+from ._chance import PermutationTest, count_interval, permutation_test
+from ._votes import Ties, modal_labels, modal_shares, tied
 
 __all__ = ["Pie", "modal_labels", "pruning_identified_exemplars"]
 

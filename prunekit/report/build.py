@@ -10,7 +10,7 @@ import numpy as np
 
 from prunekit.errors import PrunekitError
 from prunekit.protocols import Comparison, Measure, PopulationColumns, StudyColumns, Summary, Table
-from prunekit.report.study import LoadedStudy
+from prunekit.report.arrays import LoadedStudy
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from prunekit.errors import InputError
 from prunekit.protocols import Comparison, Measure
 from prunekit.registry import Registry, registry
-from prunekit.report.study import ArrayPopulation, ArrayStudy, LoadedStudy
+from prunekit.report.arrays import ArrayPopulation, ArrayStudy, LoadedStudy
 from prunekit.stages import plugin
 from prunekit.store import DamagedError, Store
 from prunekit.study import columns_of

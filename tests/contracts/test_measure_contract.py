@@ -11,8 +11,8 @@ import pytest
 
 from prunekit.protocols import Comparison, Summary
 from prunekit.registry import registry
+from prunekit.report.arrays import ArrayPopulation, ArrayStudy
 from prunekit.report.build import as_json
-from prunekit.report.study import ArrayPopulation, ArrayStudy
 
 MEASURES = registry.names("measure")
 

@@ -9,7 +9,7 @@ import pytest
 
 from prunekit.plugins.measures.accuracy import Accuracy, class_accuracies, member_accuracies, spread
 from prunekit.protocols import Comparison
-from prunekit.report.study import ArrayPopulation, ArrayStudy
+from prunekit.report.arrays import ArrayPopulation, ArrayStudy
 
 LABELS = np.array([0, 0, 1, 1])
 DENSE = np.array([[0, 0, 1, 1], [0, 1, 1, 1], [0, 0, 0, 1]])  # 4, 3 and 3 of 4 right

@@ -8,7 +8,7 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
-from prunekit.plugins.measures.chance import count_interval, permutation_test, score_interval, student_t
+from prunekit.plugins.measures._chance import count_interval, permutation_test, score_interval, student_t
 from prunekit.plugins.measures.pie import pruning_identified_exemplars
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from prunekit.plugins.measures.pie import Pie
 from prunekit.protocols import Comparison
-from prunekit.report.study import ArrayPopulation, ArrayStudy
+from prunekit.report.arrays import ArrayPopulation, ArrayStudy
 
 CLASSES = ("cat", "dog", "owl")
 LABELS = np.array([0, 0, 1, 2])

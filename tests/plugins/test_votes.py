@@ -7,8 +7,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from prunekit.plugins.measures._votes import Votes, modal_shares, tied, vote_counts
 from prunekit.plugins.measures.pie import modal_labels, pruning_identified_exemplars
-from prunekit.plugins.measures.votes import Votes, modal_shares, tied, vote_counts
 
 
 def mode_by_counter(votes, ties):

@@ -11,7 +11,7 @@ from prunekit.plugins.measures.accuracy import Accuracy
 from prunekit.plugins.measures.pie import Pie
 from prunekit.plugins.measures.q_score import QScore
 from prunekit.protocols import Comparison
-from prunekit.report.study import ArrayPopulation, ArrayStudy, LoadedStudy
+from prunekit.report.arrays import ArrayPopulation, ArrayStudy, LoadedStudy
 
 Make = Callable[..., LoadedStudy]
 

@@ -9,8 +9,8 @@ import pytest
 
 from prunekit.errors import InputError, PrunekitError
 from prunekit.protocols import Column, Comparison, Measure, Summary, Table
+from prunekit.report.arrays import ArrayPopulation
 from prunekit.report.build import as_json, build_report, percent
-from prunekit.report.study import ArrayPopulation
 
 
 class Spoken(Measure):

@@ -30,6 +30,7 @@ def store(tmp_path_factory):
         populations[name] = {
             "from": None if name == "dense" else "dense",
             "control": "control" if name == "sparse" else None,
+            "initial": "made-up",
             "stages": {},
             "members": {str(seed): ["shared", f"{name}{seed}"] for seed in range(MEMBERS)},
         }
@@ -40,7 +41,7 @@ def store(tmp_path_factory):
                 "ids": "made-up",
                 "classes": CLASSES,
                 "zeros": {"zeros": 9 if name == "sparse" else 0, "total": 10},
-                "made_on": {"device": "cpu", "name": "x", "torch": "none"},
+                "made_on": [{"device": "cpu", "name": "x", "torch": "none"}],
             }
             wrong = rng.random(EXAMPLES) < 0.3
             columns = {

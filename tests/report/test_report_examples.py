@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from prunekit.errors import InputError
+from prunekit.report.arrays import ArrayPopulation, ArrayStudy
 from prunekit.report.examples import check_path, write_examples
-from prunekit.report.study import ArrayPopulation, ArrayStudy
 
 HEADER = ["example_id", "label", "population", "member", "prediction", "confidence", "loss", "q", "z", "l1"]
 

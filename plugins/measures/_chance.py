@@ -12,7 +12,7 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-from .votes import Ties, Votes
+from ._votes import Ties, Votes
 
 SEED = 0
 """Seed of everything that is drawn here, so that a report says the same thing twice."""
