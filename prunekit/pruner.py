@@ -14,7 +14,7 @@ from prunekit import masks as masking
 from prunekit.errors import InputError, describe_problem, did_you_mean
 from prunekit.protocols import Criterion, Options, Plugin, PruningContext, Schedule, TargetSelection, Within
 from prunekit.registry import registry
-from prunekit.seeds import generator
+from prunekit.seeds import derive
 from prunekit.times import Progress
 from prunekit.updates import Update
 
@@ -40,7 +40,8 @@ class Pruner:
     ``optimizer``: where given, its steps are followed by themselves and ``step`` is not called.
     ``data``, ``loss``: for criteria that need them: batches (an iterable that can be gone through again, or a function
     that returns a new iterator) and (model, batch) → scalar.
-    ``seed``: of criteria that draw random numbers; together with the iteration it fixes every draw.
+    ``seed``: of criteria that draw random numbers, from their generator or torch's global ones; together with the
+    iteration it fixes every draw.
     ``masks``, ``iteration``: where training goes on: bool masks by parameter name, and the optimiser steps done. The
     update due at that iteration has been made before.
     ``schedule_options``: the options of a schedule that is given by name.
@@ -140,9 +141,10 @@ class Pruner:
             wanted = self.schedule.target(now)
         if wanted is None:
             return
-        draws = generator(self._seed, 0, self.iteration, "criterion")
+        seed = derive(self._seed, 0, self.iteration, "criterion")
+        draws = torch.Generator().manual_seed(seed)
         context = PruningContext(self._model, self.targets, draws, self._loss, self._batches)
-        with _undisturbed(self._model):
+        with _undisturbed(self._model), _seeded(self._model, seed):
             scores = self.criterion.scores(context)
         masking.grow(self.targets, scores, wanted, self.within)
         epoch = now.epoch if now.iterations_per_epoch is not None else None
@@ -173,6 +175,17 @@ def _undisturbed(model: nn.Module) -> Iterator[None]:
             buffer.copy_(value)
         for module, training in modes:
             module.training = training
+
+
+@contextmanager
+def _seeded(model: nn.Module, seed: int) -> Iterator[None]:
+    """Seed torch's global generators, of the CPU and of the model's GPUs, and put them back afterwards."""
+    devices = {parameter.device for parameter in model.parameters() if parameter.device.type == "cuda"}
+    with torch.random.fork_rng(devices=devices):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed all GPUs, other people's too
+        for device in devices:
+            torch.cuda.default_generators[device.index].manual_seed(seed)
+        yield
 
 
 PluginType = TypeVar("PluginType", bound=Plugin)

@@ -285,6 +285,28 @@ def test_random_criteria_go_by_seed_and_iteration() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_draws_from_the_global_generator_go_by_seed_and_iteration_and_leave_it_as_it_was() -> None:
+    class Global(Criterion):
+        name = "global"
+
+        def scores(self, context: PruningContext) -> dict[str, Tensor]:
+            return {t.name: torch.rand_like(t.parameter) for t in context.targets}
+
+    def masks(seed: int, before: int) -> list[Tensor]:
+        model, found = small(), []
+        torch.manual_seed(before)
+        state = torch.get_rng_state()
+        pruner = Pruner(model, Rounds(sparsity=0.75), criterion=Global(), seed=seed)
+        for _ in range(2):
+            found.append(pruner.masks["4.weight"].clone())
+            assert torch.equal(torch.get_rng_state(), state)
+            pruner.step()
+        return found
+
+    assert all(map(torch.equal, masks(1, before=3), masks(1, before=4)))
+    assert not torch.equal(masks(1, before=3)[0], masks(2, before=3)[0])
+
+
 def test_every_update_draws_its_own_random_numbers() -> None:
     drawn: list[float] = []
 
