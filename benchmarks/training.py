@@ -24,7 +24,7 @@ from prunekit.network import Network, build_network
 from prunekit.plugins.backbones.wide_resnet import WideResNet
 from prunekit.protocols import DataSummary, ImageData, ImageShape, Split
 from prunekit.stages import TrainStage
-from prunekit.training import StageContext, configure_threads, train
+from prunekit.training import StageContext, train
 
 SETTINGS = [(ImageShape(1, 8, 8), 128, 1024), (ImageShape(3, 32, 32), 128, 256), (ImageShape(1, 8, 8), 512, 1024)]
 """Images, batch size, images per epoch."""
@@ -34,7 +34,7 @@ ROUNDS, EPOCHS = 3, 3
 
 def main() -> None:
     """Print one line per setting and variant."""
-    configure_threads(1)
+    torch.set_num_threads(1)
     for shape, batch_size, count in SETTINGS:
         data = random_data(shape, count)
         variants: dict[str, Callable[[], None]] = {"plain loop": plain_loop(data, shape, batch_size)}

@@ -125,6 +125,12 @@ class DeviceData:
         """Yield the indices of the training images of each batch of an epoch, int64 on the device."""
         yield from torch.split(torch.randperm(len(self.part("train")), generator=order).to(self.device), batch_size)
 
+    def plain_epoch(self, batch_size: int, order: torch.Generator) -> Iterator[Batch]:
+        """Yield one un-augmented view of every training image, in the order that ``order``, on the CPU, draws."""
+        train = self.part("train")
+        for chosen in self.shuffled(batch_size, order):
+            yield Batch(self.normalise(_unit(train.images[chosen])).unsqueeze(0), train.labels[chosen])
+
     def batches(self, part: Part, batch_size: int = EVALUATION_BATCH) -> Iterator[Batch]:
         """Yield one un-augmented view of the images of ``part``, in their order; of an empty part one empty batch."""
         split = self.part(part)

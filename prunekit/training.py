@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from prunekit import masks as masking
 from prunekit import seeds
 from prunekit.checkpoint import Checkpoint, copied, optimizer_state, restore_optimizer
-from prunekit.data import DeviceData
+from prunekit.data import EVALUATION_BATCH, DeviceData
 from prunekit.errors import InputError, PrunekitError
 from prunekit.network import Network
 from prunekit.protocols import Batch, Target
@@ -25,8 +25,6 @@ from prunekit.sources import FrozenFeatures, Images, precision
 from prunekit.stages import Prune, PruneStage, TrainStage
 from prunekit.times import Progress
 from prunekit.updates import Update
-
-__all__ = ["Checkpoint", "StageContext", "StageResult", "configure_threads", "parts_trained", "prune", "train"]
 
 PROGRESS_INTERVAL = 0.5
 """Seconds between two reports of progress, at least."""
@@ -43,7 +41,7 @@ class StageContext:
 
 
 @dataclass
-class StageResult:
+class StageOutcome:
     """What a stage leaves beside the network that it changed in place."""
 
     masks: dict[str, Tensor]
@@ -54,11 +52,14 @@ class StageResult:
     """Pruning updates in their order."""
 
 
-def configure_threads(count: int) -> None:
-    """Make torch compute on ``count`` threads; the same count is part of getting the same bits."""
-    torch.set_num_threads(count)
+@contextmanager
+def deterministic() -> Iterator[None]:
+    """Keep cuDNN to algorithms that give the same bits every time; also a decorator."""
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+        yield
 
 
+@deterministic()
 def train(
     network: Network,
     stage: TrainStage,
@@ -69,7 +70,7 @@ def train(
     resume: Checkpoint | None = None,
     on_epoch: Callable[[Checkpoint, dict[str, Any]], None] = lambda checkpoint, row: None,
     on_progress: Callable[[dict[str, Any]], None] = lambda progress: None,
-) -> StageResult:
+) -> StageOutcome:
     """Train ``network`` in place and return masks, history and pruning updates.
 
     Only the parts that the objective trains (the head alone with ``only: head``) change; weights masked by ``masks``
@@ -83,15 +84,16 @@ def train(
         while run.epoch < stage.epochs:
             row = run.train_epoch()
             on_epoch(run.checkpoint(), row)
-    return StageResult(run.masks, run.history, run.updates)
+    return StageOutcome(run.masks, run.history, run.updates)
 
 
+@deterministic()
 def prune(
     network: Network, stage: PruneStage, data: DeviceData, context: StageContext, *, masks: dict[str, Tensor]
-) -> StageResult:
+) -> StageOutcome:
     """Prune encoder and head of ``network`` in place, in the schedule's rounds, without training.
 
-    Criteria that look at data get the cross-entropy of un-augmented training batches.
+    Criteria that look at data get the cross-entropy of un-augmented, shuffled training batches.
     """
     network.to(context.device).eval()
     rounds = stage.schedule.rounds
@@ -106,12 +108,12 @@ def prune(
         iterations=rounds,
         seed=_criterion_seed(context),
         masks=masks,
-        data=partial(data.batches, "train"),
+        data=partial(_plain_batches, data, EVALUATION_BATCH, context),
         loss=_cross_entropy,
     )
     for _ in range(rounds - 1):
         pruner.step()
-    return StageResult({**masks, **pruner.masks}, updates=pruner.updates)
+    return StageOutcome({**masks, **pruner.masks}, updates=pruner.updates)
 
 
 def parts_trained(stage: TrainStage) -> tuple[str, ...]:
@@ -134,8 +136,7 @@ def _prepared(network: Network, parts: tuple[str, ...], stage: TrainStage, conte
     for name, part in network.parts.items():
         part.requires_grad_(name in parts)
     try:
-        with torch.backends.cudnn.flags(deterministic=True):
-            yield
+        yield
     finally:
         network.drop_projector()
         network.zero_grad(set_to_none=True)
@@ -285,7 +286,7 @@ class _Training:
             seed=_criterion_seed(self.context),
             masks=masks,
             iteration=self.iteration,
-            data=partial(self.data.batches, "train", self.stage.batch_size),
+            data=partial(_plain_batches, self.data, self.stage.batch_size, self.context),
             loss=loss,
         )
 
@@ -373,6 +374,11 @@ def _targets(network: Network, masks: dict[str, Tensor]) -> list[Target]:
 
 def _criterion_seed(context: StageContext) -> int:
     return seeds.derive(context.member_seed, context.ordinal, 0, "criterion")
+
+
+def _plain_batches(data: DeviceData, size: int, context: StageContext) -> Iterator[Batch]:
+    """Yield what criteria look at: training images shuffled, as data may be sorted by class; the same each time."""
+    return data.plain_epoch(size, torch.Generator().manual_seed(_criterion_seed(context)))
 
 
 def _cross_entropy(model: nn.Module, batch: Batch) -> Tensor:
