@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from prunekit.pruner import Pruner
     from prunekit.registry import register
     from prunekit.runner import run
+    from prunekit.splits import stratified_split
     from prunekit.times import Progress, Time
 
 __version__ = "0.1.0"
@@ -74,9 +75,10 @@ __all__ = [
     "TrainableNetwork",
     "register",
     "run",
+    "stratified_split",
 ]
 
-_LIGHTEST_FIRST = ("errors", "times", "protocols", "registry", "runner", "pruner")
+_LIGHTEST_FIRST = ("errors", "times", "protocols", "splits", "registry", "runner", "pruner")
 
 
 def __getattr__(name: str) -> Any:

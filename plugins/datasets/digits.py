@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import field_validator
 
-from prunekit import Dataset, DataSummary, ImageData, ImageShape, Split, register
-from prunekit.data import stratified_split
+from prunekit import Dataset, DataSummary, ImageData, ImageShape, Split, register, stratified_split
 
 EXAMPLES, TEST = 1797, 797
 CLASSES = tuple("0123456789")
