@@ -18,6 +18,10 @@ from ._votes import Ties, modal_labels, modal_shares, tied
 __all__ = ["Pie", "modal_labels", "pruning_identified_exemplars"]
 
 CLEAREST = 10
+TESTS = (
+    "two tests are made of every change, one of the count of PIEs and one of the distance between the vote shares; "
+    "neither p is corrected for there being two"
+)
 
 
 def pruning_identified_exemplars(
@@ -72,7 +76,7 @@ class Pie(Measure):
 
     def summarise(self, study: StudyColumns, comparisons: Sequence[Comparison]) -> Summary:
         """Count PIEs per comparison, with the control's beside them."""
-        summary = Summary(readings=[f"modal label: ties go to the {self.ties} class index"])
+        summary = Summary(readings=[f"modal label: ties go to the {self.ties} class index", TESTS])
         headline: list[tuple[Any, ...]] = []
         for comparison in comparisons:
             reference = study.populations[comparison.reference]
@@ -116,7 +120,8 @@ class Pie(Measure):
             f"{chance.permutations:,} {how} drawn" if chance.drawn else f"all {chance.permutations:,} distinct {how}"
         )
         return (
-            f"{comparison.reference} → {comparison.pruned}: chance from {number}; "
+            f"{comparison.reference} → {comparison.pruned}: {change.members[0]} + {change.members[1]} members, "
+            f"chance from {number}; "
             f"ties: {ties[0]:,} in {comparison.reference}, {ties[1]:,} in {comparison.pruned}"
         )
 
@@ -170,9 +175,7 @@ def _headline_row(reference: str, change: _Change) -> tuple[Any, ...]:
     low, high = change.interval or (None, None)
     share = chance.count / examples if examples else None
     where = f"{reference} → {change.population}"
-    seeds = f"{change.members[0]}+{change.members[1]}"
-    numbers = (chance.count, share, low, high, chance.expected, chance.p, chance.smallest_p, chance.votes_p)
-    return where, seeds, *numbers
+    return where, chance.count, share, low, high, chance.expected, chance.p, chance.votes_p, chance.smallest_p
 
 
 def _headline_table(rows: list[tuple[Any, ...]]) -> Table:
@@ -180,21 +183,21 @@ def _headline_table(rows: list[tuple[Any, ...]]) -> Table:
         title="Pruning-identified exemplars",
         columns=(
             Column("Populations"),
-            Column("Seeds"),
             Column("PIEs", ",d"),
             Column("Share", ".1%"),
-            Column("95 % low", ",.1f"),
-            Column("95 % high", ",.1f"),
+            Column("95 % from", ",.1f"),
+            Column("95 % to", ",.1f"),
             Column("By chance", ",.1f"),
-            Column("p", ".2g"),
-            Column("Least p", ".2g"),
+            Column("p of count", ".2g"),
             Column("p of votes", ".2g"),
+            Column("Smallest p", ".2g"),
         ),
         rows=rows,
         note="95 %: interval for the count that studies like this one give on average. "
-        "By chance: mean count when it does not matter which population a member belongs to; p: share of such counts "
-        "that are as large. Least p: what so few members or permutations can reach at best. "
-        "p of votes: the same for the distance between vote shares, which also sees changes that all members agree on.",
+        "By chance: mean count when it does not matter which population a member belongs to. "
+        "Two tests are made: p of count is the share of such counts that are as large; p of votes is the same for the "
+        "distance between the vote shares, which also sees changes that all members agree on. Neither is corrected "
+        "for there being two. Smallest p: what so few members or permutations can reach at best, in either.",
     )
 
 
@@ -205,7 +208,8 @@ def _class_table(study: StudyColumns, comparison: Comparison, changes: list[_Cha
     columns: list[Column] = [Column("Class"), Column("Images", ",d")]
     values: list[list[Any]] = [list(study.classes), images.tolist()]
     for change in changes:
-        columns += [Column(f"PIEs in {change.population}", ",d"), Column(f"Chance in {change.population}", ",.1f")]
+        whose = "" if change.population == comparison.pruned else f", {change.population}"
+        columns += [Column(f"PIEs{whose}", ",d"), Column(f"By chance{whose}", ",.1f")]
         values.append(np.bincount(labels[change.pies], minlength=classes).tolist())
         values.append(np.bincount(labels, weights=change.chance.by_example, minlength=classes).tolist())
     return Table(

@@ -21,6 +21,8 @@ MOST_ROWS = 30
 GAP = 2
 """Spaces between two columns."""
 PIPE_WIDTH = 120
+MOST_LINES = 4
+"""Lines of a heading."""
 
 
 def print_report(report: Report, console: Console | None = None) -> None:
@@ -72,15 +74,24 @@ def _rendered(table: Table, width: int) -> RenderableType:
 
 
 def _headings(table: Table, rows: list[list[str]], width: int) -> list[str]:
-    """Return the headings on one line each, or wrapped to their column where the table would be too wide."""
+    """Return the headings, on as few lines as they need for the table not to be too wide."""
     names = [column.name for column in table.columns]
-    widest = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
-    if sum(map(max, widest, map(cell_len, names))) + GAP * len(names) < width:
-        return names
-    return [
-        "\n".join(textwrap.wrap(name, max(cells, *map(len, name.split())), break_on_hyphens=False))
-        for name, cells in zip(names, widest, strict=True)
-    ]
+    cells = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    headings: list[list[str]] = []
+    for lines in range(1, MOST_LINES + 1):
+        headings = [_wrapped(name, room, lines) for name, room in zip(names, cells, strict=True)]
+        widths = [max(room, *map(cell_len, heading)) for room, heading in zip(cells, headings, strict=True)]
+        if sum(widths) + GAP * len(widths) < width:
+            break
+    return ["\n".join(heading) for heading in headings]
+
+
+def _wrapped(name: str, room: int, lines: int) -> list[str]:
+    """Wrap ``name`` to at least ``room``, and wide enough for it to take no more than ``lines``."""
+    held, wide = name.replace(" %", "\N{NO-BREAK SPACE}%"), max(room, 1)
+    while len(found := textwrap.wrap(held, wide, break_long_words=False, break_on_hyphens=False)) > lines:
+        wide += 1
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in found] or [""]
 
 
 def _indented(text: str, style: str) -> Padding:

@@ -67,11 +67,23 @@ def test_ties_are_counted_in_both_populations_and_decided_as_told():
 def test_the_readings_name_ties_and_permutations():
     readings = summarise(dense=DENSE, sparse=SPARSE).readings
     assert readings[0] == "modal label: ties go to the smallest class index"
-    assert readings[1] == (
-        "dense → sparse: chance from all 8 distinct swaps within seed pairs; ties: 0 in dense, 0 in sparse"
+    assert readings[-1] == (
+        "dense → sparse: 4 + 4 members, chance from all 8 distinct swaps within seed pairs; "
+        "ties: 0 in dense, 0 in sparse"
     )
-    drawn = summarise(options={"permutations": 5}, dense=DENSE, sparse=SPARSE).readings[1]
+    drawn = summarise(options={"permutations": 5}, dense=DENSE, sparse=SPARSE).readings[-1]
     assert "chance from 5 swaps within seed pairs drawn" in drawn
+
+
+def test_readings_and_note_say_that_two_tests_are_made():
+    summary = summarise(dense=DENSE, sparse=SPARSE)
+    assert sum("two tests" in reading for reading in summary.readings) == 1
+    assert "Two tests are made: p of count" in summary.tables[0].note
+    row = dict(zip((column.name for column in summary.tables[0].columns), summary.tables[0].rows[0], strict=True))
+    found = summary.comparisons[0]
+    assert (row["p of count"], row["p of votes"]) == (found["p"], found["votes_p"])
+    assert [row["95 % from"], row["95 % to"]] == found["interval"]
+    assert row["Smallest p"] == found["smallest_p"] == 1 / 8
 
 
 def test_the_control_stands_beside_the_pruned():
@@ -81,7 +93,7 @@ def test_the_control_stands_beside_the_pruned():
     assert [row[0] for row in summary.tables[0].rows] == ["dense → sparse", "dense → control"]
     by_class = summary.tables[1]
     assert [column.name for column in by_class.columns][2:] == [
-        "PIEs in sparse", "Chance in sparse", "PIEs in control", "Chance in control"
+        "PIEs", "By chance", "PIEs, control", "By chance, control"
     ]  # fmt: skip
     assert [row[2] for row in by_class.rows] == [1, 0, 1]
     assert [row[4] for row in by_class.rows] == [0, 0, 0]

@@ -38,6 +38,30 @@ def test_nothing_is_cut_off(make, width):
             assert set(str(row[0]).split()) <= words
 
 
+@pytest.mark.parametrize(
+    ("width", "lines"),
+    [
+        (39, [" Populations     95 % from  By chance"]),
+        (38, ["                 95 %      By", " Populations     from  chance"]),
+    ],
+)
+def test_headings_take_no_more_lines_than_the_width_asks_for_and_keep_per_cent_with_its_number(width, lines):
+    columns = (Column("Populations"), Column("95 % from", ".1f"), Column("By chance", ".1f"))
+    text = printed(report_of(Table("t", columns, [("dense → sparse", 4.9, 6.0)])), width)
+    heading = text[: text.index("─")].splitlines()[3:]
+    assert [line.rstrip() for line in heading] == lines
+
+
+def test_the_chance_table_fits_80_columns_with_a_line_per_row(make):
+    study = make()
+    lines = printed(build_report(study, study.comparisons)).splitlines()
+    start = lines.index("Pruning-identified exemplars")
+    assert lines[start + 2].split() == "Populations PIEs Share from to chance count votes p".split()
+    assert [line.split("  ")[0] for line in lines[start + 4 : start + 7]] == [
+        " dense → sparse", " dense → control", " control → sparse"
+    ]  # fmt: skip
+
+
 def test_a_pipe_gets_no_colour_codes(make):
     study = make()
     report = build_report(study, study.comparisons)
