@@ -11,8 +11,8 @@ from torch import Tensor
 
 from prunekit import Augmentation, register
 
-from .colour import Strengths, draw_factors, jitter, per_image, to_grayscale
-from .crops import draw_boxes, resized_crop
+from ._colour import Strengths, draw_factors, jitter, per_image, to_grayscale
+from ._crops import draw_boxes, resized_crop
 
 Strength = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prunekit import Progress, register
 
-from .warmup import WithWarmup
+from ._warmup import WithWarmup
 
 
 @register("constant")

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from prunekit import Progress, register
 
-from .warmup import WithWarmup
+from ._warmup import WithWarmup
 
 
 @register("cosine", source="Loshchilov & Hutter 2017, arXiv 1608.03983, eq. 5, without restarts")

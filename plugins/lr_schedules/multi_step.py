@@ -6,7 +6,7 @@ from pydantic import Field
 
 from prunekit import Progress, Time, register
 
-from .warmup import WithWarmup
+from ._warmup import WithWarmup
 
 
 @register("multi_step", source="torch.optim.lr_scheduler.MultiStepLR")

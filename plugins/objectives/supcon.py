@@ -2,43 +2,27 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from prunekit import Batch, Objective, TrainableNetwork, register
+from prunekit import Batch, TrainableNetwork, register
+
+from ._contrastive import Contrastive, Dimension, project
 
 
 @register("supcon", source="Khosla et al. 2020, arXiv 2004.11362, eq. 2: L_out")
-class SupCon(Objective):
+class SupCon(Contrastive):
     """Draws images of one class together and apart from all others, on the projector's sphere."""
 
-    views: ClassVar[int] = 2
-    trains: ClassVar[tuple[str, ...]] = ("encoder", "projector")
-
-    temperature: float = Field(default=0.5, gt=0.0, allow_inf_nan=False)
-    """Divides the cosine similarities: small values weigh the nearest negatives most."""
     base_temperature: float = Field(default=0.07, gt=0.0, allow_inf_nan=False)
     """The loss is multiplied by temperature / base_temperature, which rescales the learning rate."""
-    dimension: int = Field(default=128, ge=1)
+    dimension: Dimension = 128
     """Output dimension of the projector."""
-
-    @property
-    def projector(self) -> int:
-        """Output dimension of the projector."""
-        return self.dimension
 
     def loss(self, network: TrainableNetwork, batch: Batch) -> Tensor:
         """Return L_out over all views."""
         return supcon_loss(project(network, batch), batch.labels, self.temperature, self.base_temperature)
-
-
-def project(network: TrainableNetwork, batch: Batch) -> Tensor:
-    """Return the projections of a batch, [B, V, P]; one forward pass, so that BatchNorm sees all views together."""
-    views, examples = batch.images.shape[:2]
-    return network.projections(batch.images.flatten(0, 1)).view(views, examples, -1).transpose(0, 1)
 
 
 def supcon_loss(features: Tensor, labels: Tensor | None, temperature: float, base_temperature: float) -> Tensor:

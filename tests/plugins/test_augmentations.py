@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 
-from prunekit.plugins.augmentations import colour, crops
+from prunekit.plugins.augmentations import _colour as colour
+from prunekit.plugins.augmentations import _crops as crops
 from prunekit.plugins.augmentations.crop_flip import CropFlip
 from prunekit.plugins.augmentations.none import NoAugmentation
 from prunekit.plugins.augmentations.simclr import SimClrAugmentation
