@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from prunekit import seeds
 from prunekit.data import DeviceData, Part
-from prunekit.errors import InputError
+from prunekit.errors import InputError, PrunekitError
 from prunekit.protocols import Backbone, DataSummary, ImageShape
 
 
@@ -59,10 +59,12 @@ class Network(nn.Module):
         return dict(self.named_children())
 
 
-def build_network(backbone: Backbone, summary: DataSummary, seed: int) -> Network:
+def build_network(backbone: Backbone, summary: DataSummary, seed: int, *, weights: bool = True) -> Network:
     """Return a freshly initialised network for the images and classes of a data set, on the CPU, in training mode.
 
-    ``seed`` is the member's. Raises InputError where the backbone cannot take such images or returns no [B, D].
+    ``seed`` is the member's. ``weights`` is False where the backbone's weights made elsewhere are not needed.
+    Raises InputError where the backbone cannot take such images or returns no [B, D], PrunekitError where its weights
+    cannot be loaded.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeds.derive(seed, 0, 0, "initialise"))
@@ -72,14 +74,26 @@ def build_network(backbone: Backbone, summary: DataSummary, seed: int) -> Networ
         except InputError:
             raise
         except Exception as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise InputError(
-                f"backbone {_name(backbone)}: cannot take {_size(summary.shape)} images: {reason}"
+                f"backbone {_name(backbone)}: cannot take {_size(summary.shape)} images: {_reason(error)}"
             ) from error
         if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != 2:
             found = list(features.shape) if isinstance(features, Tensor) else type(features).__name__
             raise InputError(f"backbone {_name(backbone)}: expected features [B, D] of 2 images, got {found}")
-        return Network(encoder, nn.Linear(features.shape[1], len(summary.classes))).train()
+        network = Network(encoder, nn.Linear(features.shape[1], len(summary.classes))).train()
+        if weights:
+            _load_weights(backbone, encoder, summary.shape)
+        return network
+
+
+def _load_weights(backbone: Backbone, encoder: nn.Module, shape: ImageShape) -> None:
+    try:
+        backbone.load_weights(encoder, shape)
+    except PrunekitError:
+        raise
+    except Exception as error:
+        kind = type(error).__name__
+        raise PrunekitError(f"backbone {_name(backbone)}: cannot load its weights: {kind}: {_reason(error)}") from error
 
 
 def _features_of_zeros(encoder: nn.Module, shape: ImageShape) -> object:
@@ -91,13 +105,12 @@ def _name(backbone: Backbone) -> str:
     return repr(backbone.name.format(**dict(backbone)))
 
 
+def _reason(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def _size(shape: ImageShape) -> str:
     return f"{shape.channels}×{shape.height}×{shape.width}"
-
-
-def count_parameters(module: nn.Module) -> int:
-    """Return the number of parameters, tied ones once."""
-    return sum(parameter.numel() for parameter in module.parameters())
 
 
 class ObservedNetwork:

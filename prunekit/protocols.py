@@ -118,7 +118,8 @@ class PruningContext:
     loss: Callable[[nn.Module, Any], Tensor] | None = None
     """(model, batch) → scalar; None where the caller has none."""
     batches: Callable[[], Iterator[Any]] | None = None
-    """Fresh iterator over batches of un-augmented training data; None where the caller has none."""
+    """Fresh iterator over batches of un-augmented training data; None where the caller has none. A stage shuffles them,
+    the same way each time, so that the first batches stand for all classes."""
 
 
 class Criterion(Plugin):
@@ -232,7 +233,13 @@ class Backbone(Plugin):
     def build(self, images: ImageShape) -> nn.Module:
         """Return a freshly initialised module that maps float [B, C, H, W] to features [B, D].
 
-        Random numbers come from torch's global generator, which the caller has seeded.
+        Random numbers come from torch's global generator, which the caller has seeded. Nothing is downloaded.
+        """
+
+    def load_weights(self, encoder: nn.Module, images: ImageShape) -> None:
+        """Load weights made elsewhere into a freshly built encoder; by default there are none.
+
+        Called only where a member begins, not where the plan is made or weights of a stored stage follow. May download.
         """
 
 
@@ -373,9 +380,11 @@ class Measure(Plugin):
     """What is lost, in numbers. Its module imports no torch, so that a report starts at once."""
 
     kind = "measure"
+    columns: ClassVar[tuple[str, ...]] = ()
+    """Names of what it observes of every member beyond prediction, confidence and loss."""
 
     def observe(self, member: ObservedMember) -> dict[str, NDArray[Any]]:
-        """Return columns [N] that this measure needs beyond prediction, confidence and loss; none by default."""
+        """Return ``columns`` by name, each [N] of numbers or bools; none by default."""
         return {}
 
     @abstractmethod

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from prunekit import Backbone, InputError
+from prunekit import Backbone, InputError, PrunekitError
 from prunekit.data import DeviceData
-from prunekit.network import Network, ObservedNetwork, base_columns, build_network, count_parameters
+from prunekit.network import Network, ObservedNetwork, base_columns, build_network
 from prunekit.protocols import DataSummary, ImageData, ImageShape, Split
 
 SUMMARY = DataSummary(ImageShape(1, 4, 4), ("a", "b", "c"), train=1, validation=0, test=1)
@@ -68,7 +68,7 @@ def test_parts_and_their_shapes() -> None:
     assert list(network.parts) == ["encoder", "head"]
     assert network.training
     assert (network.head.in_features, network.head.out_features) == (6, 3)
-    assert count_parameters(network) == (16 * 6 + 6) + 12 + (6 * 3 + 3)
+    assert sum(p.numel() for p in network.parameters()) == (16 * 6 + 6) + 12 + (6 * 3 + 3)
     network.eval()
     assert torch.equal(network(images), network.head(network.features(images)))
     assert torch.equal(network.logits(images), network(images))
@@ -111,6 +111,44 @@ def test_a_backbone_that_is_no_encoder_is_refused_in_one_line(backbone: Backbone
     with pytest.raises(InputError, match=message) as error:
         build_network(backbone, SUMMARY, seed=0)
     assert "\n" not in str(error.value)
+
+
+class Elsewhere(Flat):
+    """Has weights that are all one."""
+
+    name = "elsewhere"  # type: ignore[misc]
+
+    def load_weights(self, encoder: nn.Module, images: ImageShape) -> None:
+        torch.rand(3)  # must not matter to the head
+        assert (images, encoder.training) == (SUMMARY.shape, True)
+        for parameter in encoder.parameters():
+            nn.init.ones_(parameter)
+
+
+class Unreachable(Flat):
+    """Cannot download its weights."""
+
+    name = "unreachable"  # type: ignore[misc]
+
+    def load_weights(self, encoder: nn.Module, images: ImageShape) -> None:
+        raise ConnectionError("no route to weights.example\nand a second line")
+
+
+def test_weights_made_elsewhere_are_loaded_where_they_are_wanted() -> None:
+    plain = build_network(Flat(), SUMMARY, seed=0)
+    loaded = build_network(Elsewhere(), SUMMARY, seed=0)
+    assert all(bool((parameter == 1).all()) for parameter in loaded.encoder.parameters())
+    assert same(loaded.head, plain.head)
+    assert same(build_network(Elsewhere(), SUMMARY, seed=0, weights=False), plain)
+
+
+def test_weights_that_cannot_be_loaded_are_failed_work_and_not_the_images_fault() -> None:
+    with pytest.raises(PrunekitError) as error:
+        build_network(Unreachable(), SUMMARY, seed=0)
+    expected = "backbone 'unreachable': cannot load its weights: ConnectionError: no route to weights.example"
+    assert str(error.value) == expected
+    assert not isinstance(error.value, InputError)
+    build_network(Unreachable(), SUMMARY, seed=0, weights=False)
 
 
 # -------------------------------------------------------------------------------------------------------- observation

@@ -5,7 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import Any
 
-from pydantic import field_validator
+from pydantic import ValidationInfo, field_validator
 from torch import nn
 
 from prunekit import Backbone, ImageShape, register
@@ -18,7 +18,7 @@ class Timm(Backbone):
     architecture: str
     """timm's name of it, such as ``resnet18``; a tag may choose among pretrained weights (``resnet18.a1_in1k``)."""
     pretrained: bool = False
-    """Whether to start from timm's weights, downloaded when first used."""
+    """Whether to start from timm's weights, downloaded when the first member begins."""
 
     @field_validator("architecture")
     @classmethod
@@ -31,8 +31,26 @@ class Timm(Backbone):
             raise ValueError(f"timm has no architecture {value!r}{hint}")
         return value
 
+    @field_validator("pretrained")
+    @classmethod
+    def _has_weights(cls, value: bool, info: ValidationInfo) -> bool:
+        import timm
+
+        architecture = info.data.get("architecture")  # absent where it was refused
+        if value and architecture and not timm.is_model_pretrained(architecture):
+            raise ValueError(f"timm has no pretrained weights for {architecture!r}")
+        return value
+
     def build(self, images: ImageShape) -> nn.Module:
         """Return the model with pooled features instead of logits."""
+        return self._create(images, pretrained=False)
+
+    def load_weights(self, encoder: nn.Module, images: ImageShape) -> None:
+        """Load timm's weights, adapted to the images' channels and size as timm does it."""
+        if self.pretrained:
+            encoder.load_state_dict(self._create(images, pretrained=True).state_dict())
+
+    def _create(self, images: ImageShape, pretrained: bool) -> nn.Module:
         import timm
 
         settings = timm.get_pretrained_cfg(self.architecture)
@@ -40,6 +58,6 @@ class Timm(Backbone):
             {"img_size": (images.height, images.width)} if settings and settings.fixed_input_size else {}
         )
         encoder: nn.Module = timm.create_model(
-            self.architecture, pretrained=self.pretrained, in_chans=images.channels, num_classes=0, **size
+            self.architecture, pretrained=pretrained, in_chans=images.channels, num_classes=0, **size
         )
         return encoder

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from prunekit import Backbone
-from prunekit.network import build_network, count_parameters
+from prunekit.network import build_network
 from prunekit.protocols import DataSummary, ImageShape
 from prunekit.registry import registry
 
@@ -51,7 +51,8 @@ def test_the_seed_decides_the_weights(name: str) -> None:
     pairs = list(zip(first.parameters(), again.parameters(), other.parameters(), strict=True))
     assert all(torch.equal(a, b) for a, b, _ in pairs)
     assert not all(torch.equal(a, c) for a, _, c in pairs)
-    assert count_parameters(first) == count_parameters(other) > 0
+    assert len(pairs) > 0
+    assert all(a.shape == c.shape for a, _, c in pairs)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,12 +1,14 @@
 """Backbones: their shape, their size, what they refuse."""
 
+from typing import Any
+
 import pytest
 import torch
 from pydantic import ValidationError
 from torch import nn
 
 from prunekit import InputError
-from prunekit.network import build_network, count_parameters
+from prunekit.network import build_network
 from prunekit.plugins.backbones.timm import Timm
 from prunekit.plugins.backbones.wide_resnet import Block, WideResNet
 from prunekit.protocols import DataSummary, ImageShape
@@ -19,7 +21,7 @@ def summary(channels: int, height: int, width: int, classes: int = 10) -> DataSu
 
 def test_wrn16_2_has_the_published_number_of_parameters() -> None:
     network = build_network(WideResNet(depth=16, width=2), summary(3, 32, 32), seed=0)
-    assert count_parameters(network) == 691_674
+    assert sum(p.numel() for p in network.parameters()) == 691_674
     assert network.head.in_features == 128
 
 
@@ -81,6 +83,39 @@ def test_timm_models_take_the_images_channels_and_size(
     network = build_network(Timm(architecture=architecture), summary(*shape, classes=7), seed=0)
     assert network.head.in_features == features
     assert network.eval()(torch.zeros(2, *shape)).shape == (2, 7)
+
+
+def test_timms_weights_are_loaded_by_the_hook_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    import timm
+
+    asked: list[bool] = []
+    create = timm.create_model
+
+    def without_network(name: str, pretrained: bool, **options: Any) -> nn.Module:
+        asked.append(pretrained)
+        model = create(name, pretrained=False, **options)
+        if pretrained:
+            for parameter in model.parameters():
+                nn.init.ones_(parameter)
+        return model
+
+    monkeypatch.setattr(timm, "create_model", without_network)
+    backbone, shape = Timm(architecture="resnet10t", pretrained=True), summary(1, 16, 16)
+    fresh = build_network(backbone, shape, seed=0, weights=False)
+    assert asked == [False]
+    assert not all(bool((parameter == 1).all()) for parameter in fresh.encoder.parameters())
+    loaded = build_network(backbone, shape, seed=0)
+    assert all(bool((parameter == 1).all()) for parameter in loaded.encoder.parameters())
+    assert torch.equal(loaded.head.weight, fresh.head.weight)
+    asked.clear()
+    build_network(Timm(architecture="resnet10t"), shape, seed=0)
+    assert asked == [False]
+
+
+def test_pretrained_weights_that_do_not_exist_are_refused() -> None:
+    with pytest.raises(ValidationError, match="no pretrained weights for 'botnet50ts_256'"):
+        Timm(architecture="botnet50ts_256", pretrained=True)
+    assert not Timm(architecture="botnet50ts_256").pretrained
 
 
 def test_an_unknown_architecture_is_refused_with_near_names() -> None:
