@@ -64,7 +64,7 @@ def report(study: str | None, pairs: tuple[str, ...], layout: str, examples: Pat
         for note in built.notes:
             click.echo(f"note: {note}", err=True)
     if examples is not None:
-        write_examples(loaded.columns, examples)
+        write_examples(loaded, examples)
         click.echo(f"wrote {examples}", err=True)
 
 

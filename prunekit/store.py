@@ -237,6 +237,8 @@ def _as_numpy(array: Any) -> NDArray[Any]:
     """Return a pyarrow array as numpy's. Its own ``to_numpy`` imports pandas where there is one: half a second."""
     import pyarrow as pa
 
+    if pa.types.is_boolean(array.type):  # a bit each, which numpy does not know
+        return np.from_dlpack(array.cast(pa.uint8())).astype(np.bool_)
     if pa.types.is_integer(array.type) or pa.types.is_floating(array.type):
         return np.from_dlpack(array)
     return np.asarray(array.to_pylist(), dtype=object)

@@ -72,6 +72,8 @@ def _standardised(h: Scores, length: Scores) -> tuple[Scores, Scores]:
 class QScore(Measure):
     """Q-Score, Z-score and L1 norm of the features: averaged over members per example, then over examples."""
 
+    columns = tuple(QUANTITIES)
+
     def observe(self, member: ObservedMember) -> dict[str, NDArray[Any]]:
         """Return the columns q, z and l1, [N]."""
         return dict(zip(QUANTITIES, q_score(member.features()), strict=True))

@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 
+from prunekit.observations import checked_columns
 from prunekit.protocols import Comparison, Summary
 from prunekit.registry import registry
 from prunekit.report.arrays import ArrayPopulation, ArrayStudy
@@ -70,9 +71,14 @@ def test_there_are_measures():
 
 
 @pytest.mark.parametrize("name", MEASURES)
-def test_observed_columns_have_a_value_per_example(name):
-    for column in make(name).observe(Member(0, 7, 3)).values():
-        assert column.shape == (7,)
+def test_observed_columns_are_those_that_are_declared_with_a_number_per_example(name):
+    measure = make(name)
+    assert list(checked_columns(measure, measure.observe(Member(0, 7, 3)), 7)) == list(measure.columns)
+
+
+def test_no_two_measures_observe_a_column_of_the_same_name():
+    columns = [column for name in MEASURES for column in make(name).columns]
+    assert len(set(columns)) == len(columns)
 
 
 @pytest.mark.parametrize("comparisons", [COMPARISONS, COMPARISONS[:1], []], ids=["two", "one", "none"])

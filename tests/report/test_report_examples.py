@@ -10,10 +10,23 @@ import pyarrow.parquet as pq
 import pytest
 
 from prunekit.errors import InputError
-from prunekit.report.arrays import ArrayPopulation, ArrayStudy
+from prunekit.plugins.measures.accuracy import Accuracy
+from prunekit.plugins.measures.q_score import QScore
+from prunekit.protocols import Measure, Summary
+from prunekit.report.arrays import ArrayPopulation, ArrayStudy, LoadedStudy
 from prunekit.report.examples import check_path, write_examples
 
 HEADER = ["example_id", "label", "population", "member", "prediction", "confidence", "loss", "q", "z", "l1"]
+
+
+class Agreement(Measure):
+    """A measure that somebody else wrote."""
+
+    name = "agreement"
+    columns = ("agrees", "rank")
+
+    def summarise(self, study, comparisons):
+        return Summary()
 
 
 @pytest.fixture
@@ -29,12 +42,13 @@ def study():
         "dense": ArrayPopulation("dense", (3, 5), 0.0, {**base, **scores}),
         "sparse": ArrayPopulation("sparse", (3, 5), 0.9, base),
     }
-    return ArrayStudy(('cat, "black"', "dog"), ("a,1", "b", "c"), np.array([0, 1, 1]), populations)
+    arrays = ArrayStudy(('cat, "black"', "dog"), ("a,1", "b", "c"), np.array([0, 1, 1]), populations)
+    return LoadedStudy("made-up", {"name": "made-up", "split": "test", "examples": 3}, arrays, [], [QScore()])
 
 
 def expected(study):
     """Return the rows, by a loop."""
-    rows = []
+    rows, study = [], study.columns
     for name, population in study.populations.items():
         for m, seed in enumerate(population.seeds):
             for i, example in enumerate(study.ids):
@@ -66,6 +80,29 @@ def test_parquet_has_the_same_with_nulls_for_what_was_not_observed(study, tmp_pa
     assert [list(row.values()) for row in table.to_pylist()] == expected(study)
 
 
+def test_columns_of_measures_that_the_recipe_left_out_are_there_and_empty(study, tmp_path):
+    path = tmp_path / "examples.csv"
+    study.measures = [Accuracy()]
+    for population in study.columns.populations.values():
+        population.columns = {name: population.columns[name] for name in ("prediction", "confidence", "loss")}
+    write_examples(study, path)
+    with path.open(newline="") as file:
+        header, *rows = list(csv.reader(file))
+    assert header == HEADER
+    assert {tuple(row[7:]) for row in rows} == {("", "", "")}
+
+
+def test_columns_of_further_measures_follow_in_the_order_of_the_recipe(study, tmp_path):
+    path = tmp_path / "examples.parquet"
+    study.measures = [QScore(), Agreement()]
+    study.columns.populations["sparse"].columns["agrees"] = np.array([[True, False, True], [False, False, True]])
+    write_examples(study, path)
+    table = pq.read_table(path)
+    assert table.column_names == [*HEADER, "agrees", "rank"]
+    assert table["agrees"].to_pylist() == [None] * 6 + [1.0, 0.0, 1.0, 0.0, 0.0, 1.0]
+    assert table["rank"].null_count == 12
+
+
 @pytest.mark.parametrize("name", ["examples.txt", "examples", "examples.csv.gz"])
 def test_other_suffixes_are_refused(study, tmp_path, name):
     with pytest.raises(InputError, match=r"expected a file that ends in \.csv or \.parquet"):
@@ -93,7 +130,7 @@ def test_a_folder_that_cannot_be_written_is_refused(study, tmp_path, monkeypatch
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(study, tmp_path, suffix):
     path = tmp_path / f"examples.{suffix}"
     path.write_text("old")
-    study.populations["sparse"].columns["prediction"] = np.array([[0, 1, 9]] * 2)  # class 9 does not exist
+    study.columns.populations["sparse"].columns["prediction"] = np.array([[0, 1, 9]] * 2)  # class 9 does not exist
     with pytest.raises(Exception, match="out of bounds"):
         write_examples(study, path)
     assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [(path.name, "old")]
