@@ -10,6 +10,7 @@ import numpy as np
 
 from prunekit.errors import PrunekitError
 from prunekit.protocols import Comparison, Measure, PopulationColumns, StudyColumns, Summary, Table
+from prunekit.registry import registry
 from prunekit.report.arrays import LoadedStudy
 
 
@@ -36,13 +37,17 @@ class Report:
 
 
 def build_report(study: LoadedStudy, comparisons: Sequence[Comparison]) -> Report:
-    """Let every measure of ``study`` summarise it, and put their words and numbers together."""
+    """Let every measure of ``study`` summarise it, and put their words and numbers together.
+
+    Every measure of the study and every installed one has a key: what it did not say is None.
+    """
+    unsaid = dict.fromkeys([*(measure.name for measure in study.measures), *registry.names("measure")])
     populations: dict[str, dict[str, Any]] = {
-        name: {"members": len(population.seeds), "sparsity": population.sparsity}
+        name: {"members": len(population.seeds), "sparsity": population.sparsity, **unsaid}
         for name, population in study.columns.populations.items()
     }
     compared: list[dict[str, Any]] = [
-        {"reference": each.reference, "pruned": each.pruned, "control": each.control} for each in comparisons
+        {"reference": each.reference, "pruned": each.pruned, "control": each.control, **unsaid} for each in comparisons
     ]
     summaries = {measure.name: _summary(measure, study.columns, comparisons) for measure in study.measures}
     for measure, summary in summaries.items():

@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 
 from prunekit.errors import InputError, PrunekitError
+from prunekit.plugins.measures.accuracy import Accuracy
 from prunekit.protocols import Column, Comparison, Measure, Summary, Table
+from prunekit.registry import registry
 from prunekit.report.arrays import ArrayPopulation
 from prunekit.report.build import as_json, build_report, percent
+
+NOT_ASKED = dict.fromkeys(registry.names("measure"))
 
 
 class Spoken(Measure):
@@ -42,12 +46,22 @@ def test_values_of_a_measure_stand_under_its_name(make):
     study.measures = [Spoken(), Silent()]
     report = build_report(study, study.comparisons)
     assert report.document["populations"]["sparse"] == {
-        "members": 8, "sparsity": 0.9, "spoken": {"nothing": None, "many": [0, 1]}
+        "members": 8, "sparsity": 0.9, "spoken": {"nothing": None, "many": [0, 1]}, "silent": None, **NOT_ASKED
     }  # fmt: skip
-    assert report.document["populations"]["dense"] == {"members": 8, "sparsity": 0.0}
+    assert report.document["populations"]["dense"]["spoken"] is None
     assert [each["spoken"] for each in report.document["comparisons"]] == [{"of": "sparse"}, {"of": "sparse"}]
-    assert "silent" not in report.document["comparisons"][0]
+    assert report.document["comparisons"][0]["silent"] is None
     assert report.readings == ("read aloud",)
+
+
+def test_what_was_not_measured_is_null(make):
+    study = make()
+    study.measures = [Accuracy()]
+    document = build_report(study, study.comparisons).document
+    assert document["comparisons"][0]["pie"] is None
+    assert document["comparisons"][0]["q_score"] is None
+    assert document["populations"]["dense"]["q_score"] is None
+    assert document["populations"]["dense"]["accuracy"]["mean"] > 0.5
 
 
 def test_clauses_become_one_closing_sentence_per_comparison(make):

@@ -56,7 +56,7 @@ def test_the_chance_table_fits_80_columns_with_a_line_per_row(make):
     study = make()
     lines = printed(build_report(study, study.comparisons)).splitlines()
     start = lines.index("Pruning-identified exemplars")
-    assert lines[start + 2].split() == "Populations PIEs Share from to chance count votes p".split()
+    assert lines[start + 2].split() == ["Populations", "PIEs", "Share", "from", "to", "chance", "count", "votes", "p"]
     assert [line.split("  ")[0] for line in lines[start + 4 : start + 7]] == [
         " dense → sparse", " dense → control", " control → sparse"
     ]  # fmt: skip
