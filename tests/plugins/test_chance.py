@@ -39,6 +39,30 @@ def dealt(one, two):
         yield everybody[list(chosen)], everybody[rest]
 
 
+class World:
+    """Where studies come from: members with a skill and class biases of their own, and hard examples."""
+
+    def __init__(self, seed, examples=250, classes=10, hard=0.3, harm=0.6):
+        self.rng = np.random.default_rng(seed)
+        label = self.rng.integers(0, classes, examples)
+        lead = np.where(self.rng.random(examples) < hard, self.rng.normal(1, 1.5, examples), 8)
+        self.reference = self.rng.normal(size=(examples, classes))
+        self.reference[np.arange(examples), label] += lead
+        self.pruned = self.reference + harm * self.rng.normal(size=(examples, classes))
+
+    def study(self, members, others, paired, effect):
+        """Draw the predictions of a study; members of a pair share most of their noise."""
+        noise = self.rng.normal(size=(max(members, others), *self.reference.shape))
+        bias = effect * self.rng.normal(size=(max(members, others), 1, self.reference.shape[1]))
+        skill = np.exp(effect * self.rng.normal(size=(max(members, others), 1, 1)))
+        one = (self.reference + skill * noise + bias).argmax(-1)[:members]
+        fresh = self.rng.normal(size=noise.shape)
+        mixed = 0.8 * noise + 0.6 * fresh if paired else fresh
+        if not paired:
+            bias, skill = (self.rng.permutation(each) for each in (self.rng.normal(size=bias.shape) * effect, skill))
+        return one, (self.pruned + skill * mixed + bias).argmax(-1)[:others]
+
+
 @pytest.mark.parametrize("ties", ["smallest", "largest"])
 @pytest.mark.parametrize(
     ("members", "others", "paired"), [(5, 5, True), (4, 4, False), (3, 5, False), (2, 2, True), (1, 3, False)]
@@ -175,6 +199,38 @@ def test_p_is_small_for_no_more_than_its_share_of_studies_without_an_effect():
     assert np.mean(np.array(ps) <= 0.5) >= 0.35
 
 
+def rejections(world, studies, members, effect=0.4, drawn_as_pairs=True, tested_as_pairs=True):
+    """Return in which share of studies p of the count and p of the votes are at most 0.05."""
+    found = (
+        permutation_test(*world.study(members, members, drawn_as_pairs, effect), paired=tested_as_pairs)
+        for _ in range(studies)
+    )
+    return np.mean([(each.p <= 0.05, each.votes_p <= 0.05) for each in found], axis=0)
+
+
+def at_most(level, studies):
+    """Return what a share of studies exceeds by chance once in a thousand times, were each to count with ``level``."""
+    return level + 3.1 * np.sqrt(level * (1 - level) / studies)
+
+
+@pytest.mark.parametrize("effect", [0.0, 0.4])
+def test_p_keeps_its_level_where_members_of_a_pair_share_their_noise(effect):
+    assert (rejections(World(seed=3, harm=0.0), 300, 8, effect) <= at_most(0.05, 300)).all()
+
+
+def test_swapping_within_pairs_sees_a_change_that_dealing_all_members_does_not():
+    paired, dealt_freely = (rejections(World(seed=8), 100, 8, tested_as_pairs=each) for each in (True, False))
+    assert (paired >= dealt_freely + 0.4).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("paired", [True, False])
+def test_p_keeps_its_level_with_30_members_and_1000_examples(paired):
+    world = World(seed=30, examples=1000, harm=0.0)
+    found = rejections(world, 400, 30, drawn_as_pairs=paired, tested_as_pairs=paired)
+    assert (found <= at_most(0.05, 400)).all()
+
+
 def test_populations_that_do_not_go_together_are_refused():
     with pytest.raises(ValueError, match="as many members: got 2 and 3"):
         permutation_test(np.zeros((2, 4), int), np.zeros((3, 4), int), paired=True)
@@ -185,30 +241,6 @@ def test_populations_that_do_not_go_together_are_refused():
 
 
 # --------------------------------------------------------------------------------------------------------- interval
-
-
-class World:
-    """Where studies come from: members with a skill and class biases of their own, and hard examples."""
-
-    def __init__(self, seed, examples=250, classes=10, hard=0.3):
-        self.rng = np.random.default_rng(seed)
-        label = self.rng.integers(0, classes, examples)
-        lead = np.where(self.rng.random(examples) < hard, self.rng.normal(1, 1.5, examples), 8)
-        self.reference = self.rng.normal(size=(examples, classes))
-        self.reference[np.arange(examples), label] += lead
-        self.pruned = self.reference + 0.6 * self.rng.normal(size=(examples, classes))
-
-    def study(self, members, others, paired, effect):
-        """Draw the predictions of a study; members of a pair share most of their noise."""
-        noise = self.rng.normal(size=(max(members, others), *self.reference.shape))
-        bias = effect * self.rng.normal(size=(max(members, others), 1, self.reference.shape[1]))
-        skill = np.exp(effect * self.rng.normal(size=(max(members, others), 1, 1)))
-        one = (self.reference + skill * noise + bias).argmax(-1)[:members]
-        fresh = self.rng.normal(size=noise.shape)
-        mixed = 0.8 * noise + 0.6 * fresh if paired else fresh
-        if not paired:
-            bias, skill = (self.rng.permutation(each) for each in (self.rng.normal(size=bias.shape) * effect, skill))
-        return one, (self.pruned + skill * mixed + bias).argmax(-1)[:others]
 
 
 @pytest.mark.parametrize(
@@ -224,6 +256,18 @@ def test_the_interval_covers_the_expected_count_in_95_of_100_replicate_studies(m
     assert np.mean((low <= truth) & (truth <= high)) >= 0.95
     if min(members, others) >= 8 and truth > 20:
         assert np.median(high - low) <= 1.5 * 2 * 1.96 * counts.std()  # not needlessly wide
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("paired", [True, False])
+def test_the_interval_covers_the_expected_count_with_30_members_and_1000_examples(paired):
+    world = World(seed=30, examples=1000)
+    studies = (world.study(30, 30, paired, effect=0.4) for _ in range(400))
+    found = [(pruning_identified_exemplars(*each).sum(), *count_interval(*each, paired=paired)) for each in studies]
+    counts, low, high = np.array(found).T
+    truth = counts.mean()
+    assert np.mean((low <= truth) & (truth <= high)) >= 0.95
+    assert np.median(high - low) <= 1.5 * 2 * 1.96 * counts.std()
 
 
 def test_the_interval_holds_the_count_and_stays_among_the_examples():
