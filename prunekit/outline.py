@@ -108,7 +108,7 @@ def estimate_disk(study: Study, stages: int | None = None) -> int:
     """Return about how many bytes the results of ``stages`` stages take, and their observations; of all by default."""
     from prunekit.network import build_network
 
-    network = build_network(study.recipe.model, study.data, seed=0)
+    network = build_network(study.recipe.model, study.data, seed=0, weights=False)
     weights = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
     every = sum(len(population.stages) * len(population.members) for population in study.populations.values())
     columns = 3 + 3 * sum(columns_of(m, study.source.registry) is not None for m in study.recipe.measures)

@@ -149,7 +149,8 @@ class Worker:
         from prunekit.network import build_network
 
         here = [machine(self.setup.device)]
-        network = build_network(self.backbone, self.dataset.describe(), seed).to(self.setup.device)
+        network = build_network(self.backbone, self.dataset.describe(), seed, weights=key is None)
+        network.to(self.setup.device)
         if key is None:
             return _Member(network, {}, here)
         stage = self.store.load_stage(key)
@@ -161,6 +162,7 @@ class Worker:
 
     def _observe(self, task: dict[str, Any]) -> None:
         from prunekit.network import ObservedNetwork, base_columns
+        from prunekit.training import deterministic
 
         key, split = task["key"], task["split"]
         measures: list[Measure] = [plugin("measure", each, self.registry) for each in task["measures"]]
@@ -175,7 +177,7 @@ class Worker:
             "zeros": _zeros(member.network, member.masks),
             "made_on": member.made_on,
         }
-        with self.store.locked(key):
+        with deterministic(), self.store.locked(key):
             if task["base"]:  # another run may have written the same meanwhile: the same bytes
                 names = {"example_id": list(examples.ids), "label": examples.labels}
                 columns = {**names, **base_columns(observed.logits(), examples.labels)}

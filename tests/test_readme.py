@@ -60,6 +60,24 @@ def test_the_commands_that_ci_runs_are_marked() -> None:
         assert f"<!-- {mark} -->\n```sh\n" in README
 
 
+def test_a_file_of_the_engine_imports_only_files_listed_above_it() -> None:
+    import ast
+
+    row = next(line for line in README.splitlines() if line.startswith("| `prunekit/` |"))
+    order = [name.rstrip("/") for name in re.findall(r"`([a-z_]+/?)`", row)][1:]
+    engine = Path(__file__).parent.parent / "prunekit"
+    files = {path.stem for path in engine.glob("*.py")} - {"__init__"}
+    assert files == set(order) - {"report"}
+    for name in order[:-1]:
+        imports = {
+            (node.module or "").removeprefix("prunekit.").split(".")[0]
+            for node in ast.walk(ast.parse((engine / f"{name}.py").read_text()))
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("prunekit.")
+        }
+        for imported in imports:
+            assert order.index(imported) < order.index(name), f"{name} imports {imported}"
+
+
 def test_every_file_that_the_readme_names_exists() -> None:
     for link in re.findall(r"\]\(((?!http)[^)#]+)\)", README):
         assert (Path(__file__).parent.parent / link).exists(), link
