@@ -90,13 +90,15 @@ class Display:
         elif event.kind in ("progress", "epoch"):
             self.running[task].data.update(event.data)
             self.running[task].waiting = False
+            if "resumed" in event.data:
+                self._say(f"{task.label}: goes on after epoch {event.data['epoch']} of {event.data['epochs']}")
         elif event.kind == "done":
             self._done(task)
         elif event.kind in ("failed", "skipped"):
             self.running.pop(task, None)
             self.given_up.add(task)
             if event.kind == "failed":
-                self._say(f"failed: {task.label}: {event.data['error']}")
+                self._say(f"failed: {task.label} (the error stands at the end)")
 
     def _done(self, task: Task) -> None:
         running = self.running.pop(task)
@@ -122,15 +124,14 @@ class Display:
     def seconds_left(self) -> float | None:
         """Return the time left at the pace of this run: stages of a name take what their like took per image."""
         paces: dict[str, list[float]] = {}
-        for task, seconds_per_share in self.finished.items():
-            paces.setdefault(task.stage, []).append(seconds_per_share / max(1.0, task.cost))
-        for task, running in self.running.items():
-            if running.seconds_per_share is not None:
-                paces.setdefault(task.stage, []).append(running.seconds_per_share / max(1.0, task.cost))
+        running = {task: each.seconds_per_share for task, each in self.running.items()}
+        for task, seconds in [*self.finished.items(), *running.items()]:
+            if seconds is not None and task.cost:  # pruning passes no images: its pace says nothing of others
+                paces.setdefault(task.stage, []).append(seconds / task.cost)
         if not paces:
             return None
         pace_of = {stage: sum(each) / len(each) for stage, each in paces.items()}
-        usual = max(pace_of.values())
+        usual = sum(pace_of.values()) / len(pace_of)
         left = sum(
             task.cost * pace_of.get(task.stage, usual) * (1 - (self.running[task].share if task in self.running else 0))
             for task in self.tasks

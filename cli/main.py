@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -42,18 +43,25 @@ for command in (run, report, plugins, recipes):
 
 def main() -> NoReturn:
     """Run the command line: one line on stderr and exit code 2 for bad input, 1 for failed work, 130 for Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without our arrows still gets the numbers
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         cli.main(["--debug", *arguments] if debug else arguments, prog_name="prunekit", standalone_mode=False)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        sys.exit(error.exit_code)
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code, debug)
     except PrunekitError as error:
         _fail(str(error), error.exit_code, debug)
     except (KeyboardInterrupt, click.Abort):
-        _fail("stopped; the same command goes on from here", INTERRUPTED, debug)
+        going_on = "; the same command goes on from here" if arguments[:1] == ["run"] else ""
+        _fail(f"stopped{going_on}", INTERRUPTED, debug)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever read our output has had enough
         sys.exit(0)

@@ -60,7 +60,10 @@ def show(name: str, files: tuple[Path, ...]) -> None:
         if entry.name == name or ("{" in entry.name and entry.options_in(name) is not None)
     ]
     if not found:
-        raise InputError(f"no plugin is called {name!r}{did_you_mean(name, {entry.name for entry in known.entries()})}")
+        hint = did_you_mean(name, {entry.name for entry in known.entries()})
+        if "did you mean" not in hint:
+            hint = " (`prunekit plugins list` names all; --file FILE looks into a plugin file, too)"
+        raise InputError(f"no plugin is called {name!r}{hint}")
     for i, entry in enumerate(found):
         click.echo(
             ("\n" if i else "")

@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 @click.option("--device", metavar="D", help="cpu, cuda or cuda:N (default: cuda where there is one).")
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 @click.option("--format", "layout", type=click.Choice(["table", "json"]), default="table", help="How to print.")
-@click.pass_context
 def run(
-    context: click.Context,
     recipe: str,
     profile: str | None,
     assignments: tuple[str, ...],
@@ -58,9 +56,12 @@ def run(
     root = out or default_root()
     if dry_run:
         from prunekit.outline import outline
+        from prunekit.runner import choose_device
 
         from .outline import print_outline
 
+        if device is not None:
+            choose_device(device)
         plan = outline(study, Store(root))
         print(json.dumps(plan, indent=2, ensure_ascii=False)) if layout == "json" else print_outline(plan)
         return
@@ -70,17 +71,16 @@ def run(
     from .live import Display
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    debug = bool(context.obj and context.obj.get("debug"))
     with Display() as display:
-        result = execute(study, Store.create(root), jobs=jobs, device=device, listener=display, debug=debug)
-    _finish(result, layout)
+        result = execute(study, Store.create(root), jobs=jobs, device=device, listener=display)
+    _finish(result, layout, "" if out is None else f" --out {out}")
 
 
-def _finish(result: RunResult, layout: str) -> None:
+def _finish(result: RunResult, layout: str, where: str) -> None:
     from prunekit.errors import PrunekitError
 
     if layout == "json":
-        body: dict[str, Any] = {**vars(result), "store": str(result.store)}
+        body: dict[str, Any] = {**vars(result), "store": str(result.store), "log": str(result.log)}
         print(json.dumps(body, indent=2, ensure_ascii=False))
     for label, error in result.failures.items():
         click.echo(f"failed: {label}: {error}", err=True)
@@ -92,10 +92,9 @@ def _finish(result: RunResult, layout: str) -> None:
         finished = result.members - len(failed) - len(waiting)
         raise PrunekitError(
             f"{len(failed)} of {result.members} members failed, {finished} are finished and stored:"
-            " the same command goes on with the rest"
+            f" the same command goes on with the rest (log: {result.log})"
         )
     if layout == "table":
         done = "nothing to do: everything is in the store" if not result.done else "all done"
-        click.echo(
-            f"{result.study}: {result.members} members, {done} ({result.store}). Next: prunekit report", err=False
-        )
+        members = f"{result.members} member{'s' * (result.members != 1)}"
+        click.echo(f"{result.study}: {members}, {done} ({result.store}). Next: prunekit report{where}")

@@ -81,6 +81,10 @@ __all__ = [
 _LIGHTEST_FIRST = ("errors", "times", "protocols", "splits", "registry", "runner", "pruner")
 
 
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]
+
+
 def __getattr__(name: str) -> Any:
     if name in __all__:
         for module in map(import_module, (f"prunekit.{each}" for each in _LIGHTEST_FIRST)):

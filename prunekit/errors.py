@@ -40,4 +40,6 @@ def describe_problem(problem: Any) -> str:
         shown = shown if len(shown) <= 60 else shown[:57] + "…"
         expected = message.removeprefix("Input should be ").replace("equal to 0", "at least 0")
         return f"expected {expected.replace('greater than or at least', 'at least')}, not {shown}"
+    if kind == "too_short":
+        return "is empty: expected at least one"
     return str(message)

@@ -134,6 +134,9 @@ def _checked(target: Target, scores: Mapping[str, Tensor]) -> Tensor:
     """Return the scores of ``target`` as float32 or float64, which hold every smaller type exactly."""
     if target.name not in scores:
         raise InputError(f"the criterion gave no scores for {target.name}")
+    if not isinstance(scores[target.name], Tensor):
+        given = type(scores[target.name]).__name__
+        raise InputError(f"the criterion gave a {given} for {target.name}: expected a tensor of scores")
     score = scores[target.name].detach()
     if score.shape != target.mask.shape:
         raise InputError(

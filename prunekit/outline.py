@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from prunekit.errors import InputError
 from prunekit.protocols import Measure
 from prunekit.stages import TrainStage, as_recipe
 from prunekit.store import Store
@@ -17,8 +18,10 @@ SPLIT = "test"
 def outline(study: Study, store: Store) -> dict[str, Any]:
     """Return populations, stages, updates and what is stored already. Decodes nothing and looks into no file.
 
-    ``stored`` counts members; it is ``"unknown"`` where the fingerprint of the data is.
+    ``stored`` counts members; it is ``"unknown"`` where the fingerprint of the data is. Raises InputError as
+    :func:`check_targets` does.
     """
+    check_targets(study)
     return {
         "study": study.recipe.name,
         "identity": study.identity,
@@ -96,6 +99,29 @@ def describe(study: Study) -> dict[str, Any]:
             for name, population in study.populations.items()
         },
     }
+
+
+def check_targets(study: Study) -> None:
+    """Raise InputError (file, line, key) where a stage would find nothing to prune in the network."""
+    from prunekit.masks import find_targets
+    from prunekit.network import build_network
+    from prunekit.training import parts_trained
+
+    network = None
+    for name, population in study.populations.items():
+        for stage in population.stages:
+            options = stage.options
+            prune = options.prune if isinstance(options, TrainStage) else options
+            if prune is None:
+                continue
+            network = network or build_network(study.recipe.model, study.data, seed=0, weights=False)
+            parts = parts_trained(options) if isinstance(options, TrainStage) else ("encoder", "head")
+            try:
+                find_targets(network, prune.targets, within_parts=parts)
+            except InputError as error:
+                block = ("prune",) if isinstance(options, TrainStage) else ()
+                path = ("populations", name, "stages", stage.name, *block, "targets")
+                raise study.source.error(path, str(error)) from None
 
 
 def _files_of(measures: Sequence[Measure], study: Study) -> list[str]:

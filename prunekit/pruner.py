@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar, get_args
@@ -68,6 +69,8 @@ class Pruner:
         iteration: int = 0,
         **schedule_options: Any,
     ) -> None:
+        if not isinstance(model, nn.Module):
+            raise InputError(f"the model is {model!r}: expected a torch.nn.Module")
         if within not in get_args(Within):
             raise InputError(f"within {within!r}" + did_you_mean(str(within), get_args(Within)))
         for name, value, least in (
@@ -88,7 +91,7 @@ class Pruner:
         self._length = iterations, iterations_per_epoch
         self._model, self._loss, self._seed = model, loss, seed
         self._batches = None if data is None else _repeatable(data)
-        self._finalised = False
+        self._finalised, self._resumed = False, iteration > 0
         selection = targets if isinstance(targets, TargetSelection) else _validated(TargetSelection, targets or {})
         self.targets = masking.find_targets(model, selection, masks, parts)
         """The parameters that are pruned, in the model's order."""
@@ -110,7 +113,12 @@ class Pruner:
         masking.mask_gradients(self.targets)
 
     def finalize(self) -> dict[str, Tensor]:
-        """Stop pruning, with the pruned weights zero; return the masks: bool, by parameter name."""
+        """Stop pruning, with the pruned weights zero; return the masks: bool, by parameter name.
+
+        Warns where the loop ended before the schedule made an update.
+        """
+        if not self.updates and not self._resumed:
+            warnings.warn(f"nothing was pruned: no update was due in {self.iteration} steps", stacklevel=2)
         masking.apply(self.targets)
         if self._hook is not None:
             self._hook.remove()
@@ -145,10 +153,16 @@ class Pruner:
         draws = torch.Generator().manual_seed(seed)
         context = PruningContext(self._model, self.targets, draws, self._loss, self._batches)
         with _undisturbed(self._model), _seeded(self._model, seed):
-            scores = self.criterion.scores(context)
+            scores: object = self.criterion.scores(context)
+        if not isinstance(scores, Mapping):
+            expected = "a mapping of target names to tensors"
+            raise InputError(f"the criterion {self.criterion.name} gave {type(scores).__name__}: expected {expected}")
+        kept = {name for name, mask in self.masks.items() if mask.any()}
         masking.grow(self.targets, scores, wanted, self.within)
         epoch = now.epoch if now.iterations_per_epoch is not None else None
         self.updates.append(Update(self.iteration, epoch, self.sparsity))
+        if emptied := [name for name, mask in self.masks.items() if name in kept and not mask.any()]:
+            warnings.warn(f"nothing is left of {', '.join(emptied)}", stacklevel=3)
 
     @contextmanager
     def _naming_the_schedule(self) -> Iterator[None]:

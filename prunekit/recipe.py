@@ -20,6 +20,8 @@ from prunekit.protocols import Options
 from prunekit.registry import Registry, registry
 from prunekit.stages import OfKind, PruneStage, Stage, TrainStage
 
+_AUTHORS_OWN = ("populations", "stages")
+"""Mappings whose keys are names that the author chose."""
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
@@ -61,7 +63,7 @@ class Recipe(Options):
     """The labelled images."""
     model: Annotated[protocols.Backbone, OfKind("backbone")]
     """The encoder; a linear head follows it."""
-    seeds: int = Field(gt=0)
+    seeds: int = Field(gt=0, le=10_000)
     """Members per population; their seeds are 0, 1, …"""
     threads: int = Field(default=1, gt=0)
     """Threads of one member on a CPU; the bits of its result depend on it."""
@@ -173,13 +175,15 @@ def _with_profile(node: Node, profile: str | None) -> Node:
 
 
 def _assigned(node: Node, text: str) -> Node:
-    """Merge one ``--set``. All keys but the last must exist, so that a typo is no new population."""
+    """Merge one ``--set``. It makes no population and no stage, so that a typo is none; other keys may be new."""
     over = assignment(text)
     keys = text.partition("=")[0].strip().split(".")
     here = node
     for depth, key in enumerate(keys[:-1]):
         if isinstance(here.value, str):  # a plugin named by text alone takes options
             break
+        if isinstance(here.value, dict) and key not in here.value and keys[max(0, depth - 1)] not in _AUTHORS_OWN:
+            break  # validation knows which keys there are
         if not isinstance(here.value, dict) or key not in here.value:
             known = here.value if isinstance(here.value, dict) else ()
             where = ".".join(keys[: depth + 1])

@@ -121,11 +121,12 @@ class Registry:
         token = _ACTIVE.set(self)
         try:
             spec.loader.exec_module(module)
-        except InputError:
-            raise
+        except InputError as error:
+            raise InputError(f"{file}{line_in(error, file)}: {error}") from error
         except (Exception, SystemExit) as error:
-            line = _line_in(error, file)
-            raise InputError(f"{file}{line}: the plugin file fails: {type(error).__name__}: {error}") from error
+            raise InputError(
+                f"{file}{line_in(error, file)}: the plugin file fails: {type(error).__name__}: {error}"
+            ) from error
         finally:
             _ACTIVE.reset(token)
             self._module = None
@@ -190,7 +191,7 @@ def _import_all(module: Any) -> None:
         importlib.import_module(f"{module.__name__}.{found.name}")
 
 
-def _line_in(error: BaseException, file: Path) -> str:
+def line_in(error: BaseException, file: Path) -> str:
     """Return ``:12`` where the error came out of line 12 of ``file``."""
     if isinstance(error, SyntaxError) and error.lineno:
         return f":{error.lineno}"
@@ -218,6 +219,8 @@ def register(name: str, *, version: int = 1, source: str = "") -> Callable[[P], 
         if getattr(plugin, "kind", None) not in KINDS:
             expected = ", ".join(base.__name__ for base in KINDS.values())
             raise InputError(f"{plugin.__name__} is no plugin: derive it from one of {expected}")
+        if missing := ", ".join(sorted(plugin.__abstractmethods__)):
+            raise InputError(f"{plugin.__name__}: the {plugin.kind} {name!r} lacks {missing}")
         plugin.name, plugin.version, plugin.source = name, version, source
         active = _ACTIVE.get()
         # What a plugin file imports is not its own: a built-in plugin read for the first time then stays built in.

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from prunekit.errors import InputError, PrunekitError
-from prunekit.outline import SPLIT, describe, estimate_disk
+from prunekit.outline import SPLIT, check_targets, describe, estimate_disk
 from prunekit.recipe import load
 from prunekit.stages import TrainStage, as_recipe
 from prunekit.store import DamagedError, Store, default_root
@@ -75,11 +75,13 @@ class RunResult:
     store: Path
     members: int
     done: int
-    """Stages and observations done by this run; 0 where the store had them all."""
+    """Stages and observations (not members) that this run did; 0 where the store had them all."""
     failures: dict[str, str]
     """Error by ``population seed N: stage``."""
     skipped: list[str]
     """What was not done because what it starts from failed."""
+    log: Path
+    """What the processes wrote to their standard error: warnings, and tracebacks of failures."""
 
 
 def run(
@@ -112,7 +114,6 @@ def execute(
     jobs: int | None = None,
     device: str | None = None,
     listener: Listener | None = None,
-    debug: bool = False,
 ) -> RunResult:
     """Run a resolved study. See :func:`run`."""
     tell = listener or (lambda event: None)
@@ -124,11 +125,12 @@ def execute(
         study = resolve(study.source)
         if study.fingerprint is None:
             raise PrunekitError(f"the dataset {study.recipe.data.name} has no fingerprint even after loading")
+    check_targets(study)
     tasks = plan_tasks(study, store, tell)
     check_disk(study, store, tasks)
     store.save_study(study.identity, as_recipe(study.recipe), describe(study))
     tell(Event("planned", data={"tasks": tasks, "members": list(study.members())}))
-    pool = _Pool(study, store, tasks, jobs or default_jobs(chosen, study.recipe.threads), chosen, tell, debug)
+    pool = _Pool(study, store, tasks, jobs or default_jobs(chosen, study.recipe.threads), chosen, tell)
     pool.run()
     return RunResult(
         study=study.identity,
@@ -137,6 +139,7 @@ def execute(
         done=pool.done,
         failures=pool.failures,
         skipped=pool.skipped,
+        log=pool.log,
     )
 
 
@@ -278,9 +281,7 @@ class _WorkerProcess:
 class _Pool:
     """Hands tasks to workers as what they need is finished."""
 
-    def __init__(
-        self, study: Study, store: Store, tasks: list[Task], jobs: int, device: str, tell: Listener, debug: bool
-    ) -> None:
+    def __init__(self, study: Study, store: Store, tasks: list[Task], jobs: int, device: str, tell: Listener) -> None:
         self.store, self.jobs, self.tell = store, jobs, tell
         self.pending = list(tasks)
         self.unfinished = {task.key for task in tasks}
@@ -299,7 +300,6 @@ class _Pool:
             "files": {str(file): digest for file, digest in study.source.registry.files.items()},
             "data": as_recipe(study.recipe.data),
             "model": as_recipe(study.recipe.model),
-            "debug": debug,
         }
 
     def run(self) -> None:
@@ -369,6 +369,6 @@ class _Pool:
 
 def _death(code: int, log: Path) -> str:
     """Say how a worker ended that should not have."""
-    if code == -9:
-        return "its process was killed (out of memory?)"
+    if code < 0:
+        return f"its process was killed by signal {-code}" + (" (out of memory?)" if code == -9 else "")
     return f"its process ended with code {code}; its last words are in {log}"

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from prunekit.documents import KeyPath
+from prunekit.errors import InputError
 from prunekit.protocols import DataSummary, Measure, Options, Schedule
 from prunekit.recipe import Recipe, Source
-from prunekit.registry import Registry
+from prunekit.registry import Registry, line_in
 from prunekit.stages import Prune, PruneStage, Stage, TrainStage, as_recipe, plugins_in
 from prunekit.store import digest
 from prunekit.times import Progress
@@ -126,13 +128,22 @@ def _plan(source: Source, name: str, data: DataSummary, before: int) -> tuple[Pl
         if isinstance(options, TrainStage):
             per_epoch = -(-data.train // options.batch_size)
             iterations = per_epoch * options.epochs
+        path = ("populations", name, "stages", title, *(("prune",) if iterations else ()), "schedule")
         try:
             updates = _updates(options, iterations, per_epoch)
         except ValueError as error:
-            path = ("populations", name, "stages", title, *(("prune",) if iterations else ()), "schedule")
             raise source.error(path, str(error)) from None
+        except Exception as error:
+            raise _failing(source, path, error) from error
         planned.append(PlannedStage(name, title, options, ordinal, iterations, per_epoch, updates))
     return tuple(planned)
+
+
+def _failing(source: Source, path: KeyPath, error: Exception) -> InputError:
+    """Return an error about a schedule whose code fails, with its file and line."""
+    files = [f"{file}{line}" for file in source.registry.files if (line := line_in(error, file))]
+    where = f" ({files[0]})" if files else ""
+    return source.error(path, f"the schedule fails{where}: {type(error).__name__}: {error}")
 
 
 def _updates(options: Stage, iterations: int, per_epoch: int) -> list[tuple[int, float]]:
@@ -183,7 +194,7 @@ def versions(options: list[Options], registry: Registry) -> dict[str, Any]:
 
 def columns_of(measure: Measure, registry: Registry) -> str | None:
     """Return the name under which the columns of a measure are stored; None where it observes nothing of its own."""
-    if type(measure).observe is Measure.observe:
+    if not measure.columns:
         return None
     return f"{measure.name}-{digest([as_recipe(measure), versions([measure], registry)])[:8]}"
 

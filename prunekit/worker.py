@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,8 +21,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from prunekit.errors import PrunekitError
+from prunekit.observations import checked_columns
 from prunekit.protocols import Backbone, Dataset, Measure, Options
-from prunekit.registry import registry
+from prunekit.registry import line_in, registry
 from prunekit.stages import PruneStage, Stage, TrainStage, plugin
 from prunekit.store import DamagedError, Store, StoredStage, digest
 from prunekit.study import columns_of
@@ -39,7 +41,6 @@ class Setup(Options):
     """Plugin files and the digests that the keys of the tasks were made with."""
     data: Any
     model: Any
-    debug: bool = False
 
 
 class Worker:
@@ -105,6 +106,8 @@ class Worker:
             "seconds": round(time.monotonic() - begun, 3),
             "made_on": member.made_on,
         }
+        if emptied := [name for name, mask in outcome.masks.items() if not mask.any()]:
+            self.emit({"event": "notice", "text": f"nothing is left of {', '.join(emptied)}"})
         weights = dict(member.network.state_dict())
         history = {"epochs": outcome.history, "updates": [vars(update) for update in outcome.updates]}
         self.store.save_stage(key, StoredStage(weights, outcome.masks, record), history)
@@ -184,7 +187,8 @@ class Worker:
                 self.store.save_observation(key, split, columns, record)
             for measure in measures:
                 name = columns_of(measure, self.registry)
-                self.store.save_observation(key, split, measure.observe(observed), record, name)
+                columns = checked_columns(measure, measure.observe(observed), len(examples.ids))
+                self.store.save_observation(key, split, columns, record, name)
 
 
 @dataclass
@@ -246,11 +250,10 @@ def serve(lines: TextIO, emit: Emit) -> None:
         except PrunekitError as error:
             emit({"event": "failed", "error": str(error)})
         except Exception as error:  # noqa: BLE001  (a member that fails leaves the others running)
-            if setup.debug:
-                import traceback
-
-                traceback.print_exc()
-            emit({"event": "failed", "error": f"{type(error).__name__}: {error}".splitlines()[0]})
+            traceback.print_exc()  # to the log
+            places = [f"{file}{line}: " for file in setup.files if (line := line_in(error, Path(file)))]
+            text = f"{type(error).__name__}: {error}".splitlines()[0]
+            emit({"event": "failed", "error": (places or [""])[0] + text})
         else:
             emit({"event": "done"})
 

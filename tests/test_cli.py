@@ -92,6 +92,19 @@ def test_bad_input_is_one_line_and_exit_code_2(tiny: Path, arguments: tuple[str,
     assert words in refused(*arguments, cwd=tiny.parent)
 
 
+def test_the_command_alone_shows_its_help_as_it_is() -> None:
+    result = prunekit()
+    assert result.returncode == 2
+    assert len(result.stderr.splitlines()) > 10
+    assert result.stderr.startswith("Usage: prunekit")
+
+
+def test_a_terminal_without_our_characters_still_gets_the_plan(tiny: Path) -> None:
+    result = prunekit("run", tiny, "--dry-run", PYTHONIOENCODING="ascii")
+    assert result.returncode == 0, result.stderr
+    assert "sparse: 2 members" in result.stdout
+
+
 def test_debug_shows_the_traceback(tiny: Path) -> None:
     for arguments in (("--debug", "run", "nowhere.yaml"), ("run", "nowhere.yaml", "--debug")):
         result = prunekit(*arguments)

@@ -69,7 +69,27 @@ def test_a_failure_and_a_wait_are_said_when_they_happen() -> None:
     shown(Event("waiting", one))
     shown(Event("failed", one, {"error": "the loss is nan"}))
     assert "sparse seed 3: finetune: another run is at it; waiting" in out.getvalue()
-    assert "failed: sparse seed 3: finetune: the loss is nan" in out.getvalue()
+    assert "failed: sparse seed 3: finetune (the error stands at the end)" in out.getvalue()
+
+
+def test_pruning_says_nothing_of_how_long_training_takes(clock: dict[str, float]) -> None:
+    prune, tune = task("sparse", 0, "prune", 0), task("sparse", 0, "tune", 8000)
+    shown, _ = display([prune, tune], members=1)
+    shown(Event("started", prune))
+    clock["t"] += 0.1
+    shown(Event("done", prune))
+    assert shown.seconds_left() is None
+
+
+def test_a_stage_that_goes_on_is_said_and_its_pace_is_that_of_this_run(clock: dict[str, float]) -> None:
+    one = task("dense", 0, "train")
+    shown, out = display([one], members=1)
+    shown(Event("started", one))
+    shown(Event("progress", one, {"epoch": 8, "epochs": 10, "resumed": 0.8}))
+    assert "dense seed 0: train: goes on after epoch 8 of 10" in out.getvalue()
+    clock["t"] += 5
+    shown(Event("progress", one, {"iteration": 90, "iterations": 100}))
+    assert shown.seconds_left() == pytest.approx(5)
 
 
 def test_the_live_table_shows_what_each_running_member_does(clock: dict[str, float]) -> None:

@@ -1,6 +1,7 @@
 """Pruning in a loop of one's own."""
 
 import copy
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -391,3 +392,35 @@ def test_bad_arguments_are_refused_in_one_line(arguments: dict[str, Any], messag
 def test_a_model_without_prunable_layers_is_refused() -> None:
     with pytest.raises(InputError, match="no convolution and no linear layer"):
         Pruner(nn.ReLU(), sparsity=0.5)
+
+
+def test_a_layer_of_which_nothing_is_left_is_warned_of_once() -> None:
+    model = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 2))
+    with torch.no_grad():
+        model[1].weight.mul_(1e-6)  # 16 of 48 weights, the first to go
+    with pytest.warns(UserWarning, match=r"nothing is left of 1\.weight$"):
+        pruner = Pruner(model, "gmp", sparsity=0.8, initial=0.5, begin="0it", end="2it", every="1it")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pruner.step()
+
+
+def test_a_loop_that_ends_before_the_first_update_is_warned_of() -> None:
+    model = nn.Linear(4, 4)
+    pruner = Pruner(model, "gmp", sparsity=0.5, begin="5it", end="9it", every="1it")
+    pruner.step()
+    with pytest.warns(UserWarning, match="nothing was pruned: no update was due in 1 steps"):
+        masks = pruner.finalize()
+    assert masks["weight"].all()
+
+
+@pytest.mark.parametrize(("scores", "message"), [(None, "gave NoneType"), ({"weight": 3}, "gave a int for weight")])
+def test_scores_that_are_no_tensors_are_refused(scores: Any, message: str) -> None:
+    class Wrong(Criterion):
+        name = "wrong"
+
+        def scores(self, context: PruningContext) -> Any:
+            return scores
+
+    with pytest.raises(InputError, match=message):
+        Pruner(nn.Linear(2, 2), criterion=Wrong(), sparsity=0.5)

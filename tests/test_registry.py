@@ -270,3 +270,12 @@ def test_a_plugin_file_that_ends_the_program_or_uses_a_name_twice_is_refused(
     file.write_text(source)
     with pytest.raises(InputError, match=message):
         registry.with_files([file])
+
+
+def test_a_plugin_that_lacks_a_method_is_refused_where_it_is_registered(tmp_path: Path) -> None:
+    file = tmp_path / "half.py"
+    file.write_text(
+        'from prunekit import Schedule, register\n\n\n@register("half")\nclass Half(Schedule):\n    """No target."""\n'
+    )
+    with pytest.raises(InputError, match=r"half\.py:4: Half: the schedule 'half' lacks target"):
+        registry.with_files([file])

@@ -232,7 +232,9 @@ def test_a_member_that_fails_leaves_the_others_and_is_the_only_one_redone(recipe
     (tmp_path / "marker").write_text("")
     first = prunekit("run", failing, "--out", out)
     assert first.returncode == 1
-    assert "RuntimeError: the disk fell off" in first.stderr
+    line = FAILS_ONCE.splitlines().index('        raise RuntimeError("the disk fell off")') + 1
+    assert f"fails.py:{line}: RuntimeError: the disk fell off" in first.stderr
+    assert "Traceback" in Path(first.stderr.splitlines()[-1].rpartition("log: ")[2].rstrip(")")).read_text()
     assert first.stderr.splitlines()[-1].startswith("prunekit: 1 of 6 members failed")
     assert "Traceback" not in first.stderr
     assert len(list(out.glob("observations/*/test.json"))) == 5
@@ -295,7 +297,7 @@ def test_a_worker_that_dies_as_it_writes_fails_its_task(tmp_path: Path) -> None:
     inbox: queue.Queue[Any] = queue.Queue()
     Dying(inbox)
     assert [inbox.get_nowait()[1] for _ in range(2)] == [{"event": "ready"}, {"event": "exit", "code": 3}]
-    assert runner._death(-9, tmp_path) == "its process was killed (out of memory?)"
+    assert runner._death(-9, tmp_path) == "its process was killed by signal 9 (out of memory?)"
 
 
 def test_a_study_that_would_not_fit_on_the_disk_is_refused_before_any_work(

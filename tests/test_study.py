@@ -142,3 +142,20 @@ def test_editing_a_plugin_file_changes_the_keys_that_depend_on_it(tiny: Path) ->
     after = keys(study_of(tiny), "sparse")
     assert keys(study_of(tiny), "dense") == dense
     assert all(a[0] == b[0] and a[1] != b[1] for a, b in zip(before, after, strict=True))
+
+
+def test_a_schedule_whose_code_fails_is_named_with_its_file_and_line(tiny: Path) -> None:
+    (tiny.parent / "mine.py").write_text(
+        "from prunekit import Schedule, register\n\n"
+        '@register("mine")\nclass Mine(Schedule):\n    """Fails."""\n\n'
+        "    def target(self, now):\n        return 1 / 0\n"
+    )
+    tiny.write_text("plugins: [mine.py]\n" + tiny.read_text().replace("one_shot", "mine"))
+    with pytest.raises(InputError, match=r"tiny\.yaml:13: .*mine\.py:8\): ZeroDivisionError: division by zero"):
+        study_of(tiny)
+
+
+def test_targets_that_select_nothing_are_refused_before_any_work(tiny: Path, tmp_path: Path) -> None:
+    study = study_of(tiny, "populations.sparse.stages.prune.targets.include=[nomatch]")
+    with pytest.raises(InputError, match=r"sparse\.stages\.prune\.targets: nothing to prune"):
+        outline(study, Store(tmp_path / "none"))

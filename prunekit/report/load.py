@@ -29,7 +29,8 @@ def load_study(out: Path, study: str | None = None) -> LoadedStudy:
     an observation is damaged, naming the file.
     """
     store = Store(out)
-    plan = store.find_study(study)
+    with _saying_what_to_do():
+        plan = store.find_study(study)
     known = registry.with_files([Path(file) for file in plan["plugins"]])
     measures = [plugin("measure", block, known) for block in plan["measures"]]
     with _saying_what_to_do():
