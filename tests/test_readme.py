@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from prunekit.recipe import load
+from prunekit.registry import registry
 from prunekit.study import resolve
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
@@ -42,11 +43,22 @@ def test_the_pruner_of_the_readme_prunes(tmp_path: Path) -> None:
     assert pruner.sparsity == pytest.approx(0.5, abs=1 / 248)
 
 
+def test_the_schedule_of_the_readme_prunes_in_two_steps(tmp_path: Path) -> None:
+    from prunekit.updates import planned_updates
+
+    plugin = next(block for block in blocks("python") if block.startswith("# twice.py"))
+    assert len([line for line in plugin.splitlines() if line.strip()]) < 15
+    (tmp_path / "twice.py").write_text(plugin)
+    twice = registry.with_files([tmp_path / "twice.py"]).find("schedule", "twice")[0].plugin
+    assert planned_updates(twice(sparsity=0.8), 40, 8) == [(16, 0.4), (40, 0.8)]  # type: ignore[arg-type]
+
+
 def test_the_recipe_of_the_readme_is_valid_and_so_is_its_profile(tmp_path: Path) -> None:
     path = tmp_path / "how-much.yaml"
     path.write_text(next(block for block in blocks("yaml") if "name: how-much" in block))
     study = resolve(load(path))
-    assert list(study.populations) == ["dense", "sparse-0.5", "sparse-0.9"]
+    assert list(study.populations) == ["dense", "sparse-0.5", "sparse-0.9", "control"]
+    assert study.populations["sparse-0.9"].control == "control"
     assert study.populations["sparse-0.9"].stages[0].updates[-1][1] == 0.9
     assert resolve(load(path, profile="quick")).recipe.seeds == 2
 
