@@ -13,13 +13,12 @@ from torch import Tensor, nn
 
 from prunekit import masks as masking
 from prunekit.errors import InputError, describe_problem, did_you_mean
-from prunekit.protocols import Criterion, Options, Plugin, PruningContext, Schedule, TargetSelection, Within
+from prunekit.protocols import Criterion, Plugin, PruningContext, Schedule, TargetSelection, Within
 from prunekit.registry import registry
 from prunekit.seeds import derive
+from prunekit.stages import plugin
 from prunekit.times import Progress
 from prunekit.updates import Update
-
-O = TypeVar("O", bound=Options)  # noqa: E741
 
 
 class Pruner:
@@ -92,7 +91,8 @@ class Pruner:
         self._model, self._loss, self._seed = model, loss, seed
         self._batches = None if data is None else _repeatable(data)
         self._finalised, self._resumed = False, iteration > 0
-        selection = targets if isinstance(targets, TargetSelection) else _validated(TargetSelection, targets or {})
+        with _one_line("targets"):
+            selection = TargetSelection.model_validate(targets or {})
         self.targets = masking.find_targets(model, selection, masks, parts)
         """The parameters that are pruned, in the model's order."""
         with self._naming_the_schedule():
@@ -216,17 +216,17 @@ def _plugin(
     block = {"name": value} if isinstance(value, str) else value
     if not isinstance(block, Mapping) or not isinstance(block.get("name"), str):
         raise InputError(f"the {kind.kind} is {value!r}: expected a name, a mapping with a name, or a {kind.__name__}")
-    entry, named = registry.find(kind.kind, block["name"])
-    given = {key: option for key, option in block.items() if key != "name"}
-    plugin = _validated(entry.plugin, {**given, **options, **named}, f"{kind.kind} {block['name']}")
-    assert isinstance(plugin, kind)
-    return plugin
+    with _one_line(f"{kind.kind} {block['name']}"):
+        found = plugin(kind.kind, {**block, **options}, registry)
+    assert isinstance(found, kind)
+    return found
 
 
-def _validated(model: type[O], options: Mapping[str, Any], where: str = "targets") -> O:
-    """Return ``options`` validated; raise InputError, in one line, with the first thing that is wrong."""
+@contextmanager
+def _one_line(where: str) -> Iterator[None]:
+    """Raise the first thing that pydantic finds wrong as InputError."""
     try:
-        return model.model_validate(dict(options))
+        yield
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(piece) for piece in first["loc"])

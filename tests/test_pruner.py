@@ -1,51 +1,18 @@
 """Pruning in a loop of one's own."""
 
 import copy
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
+from helpers_pruner import Rounds, batches, loss, small
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.utils import prune
 from torch.optim.swa_utils import AveragedModel
 
-from prunekit import Criterion, InputError, Progress, Pruner, PruningContext, Schedule
-from prunekit.protocols import TargetSelection
+from prunekit import Criterion, InputError, Progress, Pruner, PruningContext
 from prunekit.updates import Update, planned_rounds, planned_updates
-
-
-class Rounds(Schedule):
-    """Equal increments, in three rounds."""
-
-    name = "rounds"
-
-    @property
-    def rounds(self) -> int:
-        return 3
-
-    def target(self, now: Progress) -> float | None:
-        return self.sparsity * (now.iteration + 1) / 3
-
-
-def small() -> nn.Sequential:
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 4 * 4, 3))
-
-
-def batches(count: int) -> list[tuple[Tensor, Tensor]]:
-    generator = torch.Generator().manual_seed(7)
-    return [
-        (torch.randn(16, 1, 6, 6, generator=generator), torch.randint(3, (16,), generator=generator))
-        for _ in range(count)
-    ]
-
-
-def loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-    return F.cross_entropy(model(batch[0]), batch[1])
-
 
 OPTIMIZERS = {
     "sgd": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.01),
@@ -342,85 +309,3 @@ def test_pruned_weights_are_zero_before_they_are_scored() -> None:
         model[4].weight.add_(1)  # an optimiser step that moves everything
     pruner.step()
     assert seen == [0, 114]
-
-
-# ------------------------------------------------------------------------------------------------ which
-
-
-def test_targets_parts_and_within_narrow_what_is_pruned() -> None:
-    pruner = Pruner(small(), sparsity=0.5, targets={"modules": ["linear"]})
-    assert list(pruner.masks) == ["4.weight"]
-    pruner = Pruner(small(), sparsity=0.5, targets=TargetSelection(parameters=["bias"]), parts={"0"})
-    assert list(pruner.masks) == ["0.bias"]
-    pruner = Pruner(small(), sparsity=0.5, within="layer")
-    assert [int((~mask).sum()) for mask in pruner.masks.values()] == [36, 192]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"schedule": "gpm", "sparsity": 0.5}, r"no schedule is called 'gpm' \(did you mean 'gmp'\?\)"),
-        ({"criterion": "magnitud", "sparsity": 0.5}, r"no criterion is called 'magnitud' \(did you mean 'magnitude'"),
-        ({"sparsity": 0.5, "begn": "1it"}, r"schedule one_shot: begn: unknown key \(did you mean 'begin'\?\)"),
-        ({}, "schedule one_shot: sparsity: the key is missing"),
-        ({"sparsity": 1.0}, "schedule one_shot: sparsity: expected less than 1, not 1.0"),
-        ({"sparsity": float("nan")}, "sparsity: expected a finite number|sparsity: expected less than 1"),
-        ({"sparsity": "half"}, "sparsity: expected a valid number, not 'half'"),
-        ({"sparsity": 0.5, "begin": 3}, "begin: 3 has no unit: expected a time such as"),
-        ({"sparsity": 0.5, "within": "row"}, r"within 'row'"),
-        ({"sparsity": 0.5, "targets": {"modules": ["cnv"]}}, "targets: modules.0: expected 'conv' or 'linear'"),
-        ({"sparsity": 0.5, "targets": {"module": []}}, r"targets: module: unknown key \(did you mean 'modules'"),
-        ({"sparsity": 0.5, "seed": -1}, "seed is -1: expected at least 0"),
-        ({"sparsity": 0.5, "iterations_per_epoch": 0}, "iterations_per_epoch is 0: expected at least 1"),
-        ({"sparsity": 0.5, "begin": "1ep"}, "1ep counts epochs of unknown length"),
-        ({"sparsity": 0.5, "begin": "5%"}, "5% is a share of a stage of unknown length"),
-        ({"schedule": "gmp", "sparsity": 0.5, "begin": "9it", "end": "2it", "every": "1it"}, "begin 9it .* after end"),
-        ({"schedule": Rounds(sparsity=0.5), "sparsity": 0.5}, "unexpected option 'sparsity'"),
-        ({"schedule": {"sparsity": 0.5}}, "expected a name, a mapping with a name, or a Schedule"),
-        ({"schedule": {"name": "one_shot", "sparsity": 2}}, "sparsity: expected less than 1"),
-        ({"schedule": 3}, "the schedule is 3"),
-    ],
-)
-def test_bad_arguments_are_refused_in_one_line(arguments: dict[str, Any], message: str) -> None:
-    model = small()
-    with pytest.raises(InputError, match=message) as raised:
-        Pruner(model, **arguments)
-    assert "\n" not in str(raised.value)
-    assert all((p != 0).any() for p in (model[0].weight, model[4].weight))
-
-
-def test_a_model_without_prunable_layers_is_refused() -> None:
-    with pytest.raises(InputError, match="no convolution and no linear layer"):
-        Pruner(nn.ReLU(), sparsity=0.5)
-
-
-def test_a_layer_of_which_nothing_is_left_is_warned_of_once() -> None:
-    model = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 2))
-    with torch.no_grad():
-        model[1].weight.mul_(1e-6)  # 16 of 48 weights, the first to go
-    with pytest.warns(UserWarning, match=r"nothing is left of 1\.weight$"):
-        pruner = Pruner(model, "gmp", sparsity=0.8, initial=0.5, begin="0it", end="2it", every="1it")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        pruner.step()
-
-
-def test_a_loop_that_ends_before_the_first_update_is_warned_of() -> None:
-    model = nn.Linear(4, 4)
-    pruner = Pruner(model, "gmp", sparsity=0.5, begin="5it", end="9it", every="1it")
-    pruner.step()
-    with pytest.warns(UserWarning, match="nothing was pruned: no update was due in 1 steps"):
-        masks = pruner.finalize()
-    assert masks["weight"].all()
-
-
-@pytest.mark.parametrize(("scores", "message"), [(None, "gave NoneType"), ({"weight": 3}, "gave a int for weight")])
-def test_scores_that_are_no_tensors_are_refused(scores: Any, message: str) -> None:
-    class Wrong(Criterion):
-        name = "wrong"
-
-        def scores(self, context: PruningContext) -> Any:
-            return scores
-
-    with pytest.raises(InputError, match=message):
-        Pruner(nn.Linear(2, 2), criterion=Wrong(), sparsity=0.5)
