@@ -23,8 +23,8 @@ INTERRUPTED = 130
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="prunekit")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def cli(debug: bool) -> None:
+@click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+def cli() -> None:
     """What does pruning make a model forget?
 
     Train populations of networks, prune them, and see which examples, classes and representations paid for it.
@@ -34,7 +34,6 @@ def cli(debug: bool) -> None:
       prunekit run recipes/scl_onshot_90.yaml
       prunekit report --compare dense,sparse
     """
-    click.get_current_context().obj = {"debug": debug}
 
 
 for command in (run, report, plugins, recipes):
@@ -49,7 +48,7 @@ def main() -> NoReturn:
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        cli.main(["--debug", *arguments] if debug else arguments, prog_name="prunekit", standalone_mode=False)
+        cli.main(arguments, prog_name="prunekit", standalone_mode=False)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except click.exceptions.NoArgsIsHelpError as error:
