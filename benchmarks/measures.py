@@ -129,6 +129,7 @@ def fill(store: Store, labels: NDArray[np.int64], predictions: NDArray[np.int64]
                 "classes": [f"class {c}" for c in range(CLASSES)],
                 "zeros": {"zeros": 9 if name == "sparse" else 0, "total": 10},
                 "made_on": [{"device": "cpu", "name": "made-up", "torch": "none"}],
+                "emptied": [],
             }
             base = {"prediction": votes[seed], **dict(zip(("confidence", "loss"), noise(rng, 2), strict=True))}
             store.save_observation(f"{name}{seed}", "test", {**names, **base}, record)

@@ -79,7 +79,7 @@ class Display:
             left = len({(each.population, each.seed) for each in self.tasks})
             self._say(f"{len(self.members)} members, {len(self.members) - left} of them in the store already")
         elif event.kind == "notice":
-            self._say(f"notice: {event.data['text']}")
+            self._say(f"notice: {task.label + ': ' if task else ''}{event.data['text']}")
         elif task is None:
             return
         elif event.kind == "started":

@@ -15,12 +15,15 @@ RESERVED = ("example_id", "label", "prediction", "confidence", "loss")
 """Columns that every member has without a measure."""
 
 
-def checked_columns(measure: Measure, columns: Mapping[str, Any], examples: int) -> dict[str, NDArray[Any]]:
+def checked_columns(measure: Measure, columns: object, examples: int) -> dict[str, NDArray[Any]]:
     """Return what ``measure`` observed, in the order in which it declares its columns.
 
     Raises PrunekitError, in one line, unless these are the columns that it declares, none of them a name that every
     member has, each an array [examples] of real numbers (of at most 64 bits) or bools.
     """
+    if not isinstance(columns, Mapping):
+        given = type(columns).__name__
+        raise PrunekitError(f"the measure {measure.name!r} observed a {given}: expected a mapping of names to arrays")
     declared, observed = measure.columns, tuple(columns)
     if set(declared) != set(observed) or set(declared) & set(RESERVED):
         raise PrunekitError(

@@ -34,8 +34,10 @@ class Options(BaseModel):
         known = {field.alias or name for name, field in cls.model_fields.items()}
         for key in values if isinstance(values, dict) else ():
             if key not in known:
-                message = f"unknown key{did_you_mean(str(key), known)}".replace("{", "{{").replace("}", "}}")
-                error = InitErrorDetails(type=PydanticCustomError("unknown_key", message), loc=(key,), input=key)
+                message = f"unknown key{did_you_mean(str(key), known)}"
+                error = InitErrorDetails(
+                    type=PydanticCustomError("unknown_key", "{text}", {"text": message}), loc=(key,), input=key
+                )
                 raise ValidationError.from_exception_data(cls.__name__, [error])
         return values
 

@@ -20,6 +20,9 @@ from prunekit.stages import plugin
 from prunekit.times import Progress
 from prunekit.updates import Update
 
+FALLS_SHORT = 0.01
+"""Sparsity that rounding, layer by layer, may leave unreached."""
+
 
 class Pruner:
     """Prunes ``model`` as it trains. Knows nothing of the loop but when an optimiser step has been done.
@@ -70,8 +73,10 @@ class Pruner:
     ) -> None:
         if not isinstance(model, nn.Module):
             raise InputError(f"the model is {model!r}: expected a torch.nn.Module")
+        if optimizer is not None and not isinstance(optimizer, torch.optim.Optimizer):
+            raise InputError(f"the optimizer is {optimizer!r}: expected a torch.optim.Optimizer")
         if within not in get_args(Within):
-            raise InputError(f"within {within!r}" + did_you_mean(str(within), get_args(Within)))
+            raise InputError(f"there is no within {within!r}" + did_you_mean(str(within), get_args(Within)))
         for name, value, least in (
             ("iterations_per_epoch", iterations_per_epoch, 1),
             ("iterations", iterations, 0),
@@ -90,11 +95,14 @@ class Pruner:
         self._length = iterations, iterations_per_epoch
         self._model, self._loss, self._seed = model, loss, seed
         self._batches = None if data is None else _repeatable(data)
-        self._finalised, self._resumed = False, iteration > 0
+        self._finalised = False
         with _one_line("targets"):
             selection = TargetSelection.model_validate(targets or {})
         self.targets = masking.find_targets(model, selection, masks, parts)
         """The parameters that are pruned, in the model's order."""
+        held = {id(p) for group in optimizer.param_groups for p in group["params"]} if optimizer is not None else None
+        if held is not None and not any(id(target.parameter) in held for target in self.targets):
+            raise InputError("the optimizer holds none of the parameters that are pruned: is it another model's?")
         with self._naming_the_schedule():
             self.schedule.check(Progress(0, *self._length))
         masking.apply(self.targets)
@@ -115,10 +123,11 @@ class Pruner:
     def finalize(self) -> dict[str, Tensor]:
         """Stop pruning, with the pruned weights zero; return the masks: bool, by parameter name.
 
-        Warns where the loop ended before the schedule made an update.
+        Warns where the loop ended before the schedule did.
         """
-        if not self.updates and not self._resumed:
-            warnings.warn(f"nothing was pruned: no update was due in {self.iteration} steps", stacklevel=2)
+        if self.sparsity < self.schedule.sparsity - FALLS_SHORT:
+            reached = f"{self.sparsity:.4g} of the weights are pruned where {self.schedule.sparsity:.4g} were asked for"
+            warnings.warn(f"{reached}: the loop ended after {self.iteration} steps", stacklevel=2)
         masking.apply(self.targets)
         if self._hook is not None:
             self._hook.remove()

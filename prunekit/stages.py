@@ -91,7 +91,7 @@ class OfKind:
         try:
             entry, named = registry_of(info).find(self.kind, block["name"])
         except InputError as error:
-            raise _at(value, PydanticCustomError("plugin", _literal(str(error)))) from None
+            raise _at(value, _error(str(error))) from None
         options = {k: v for k, v in block.items() if k != "name"}
         for key in options.keys() & named.keys():
             raise _at({key}, PydanticCustomError("plugin", f"{key!r} stands in the name {block['name']!r} already"))
@@ -104,8 +104,8 @@ def plugin(kind: str, block: object, known: Registry) -> Any:
     return adapter.validate_python(block, context={"registry": known})
 
 
-def _literal(text: str) -> Any:
-    return text.replace("{", "{{").replace("}", "}}")
+def _error(text: str) -> PydanticCustomError:
+    return PydanticCustomError("plugin", "{text}", {"text": text})
 
 
 def _at(value: object, error: PydanticCustomError) -> ValidationError:

@@ -179,6 +179,7 @@ class Worker:
             "classes": list(self.data.source.classes),
             "zeros": _zeros(member.network, member.masks),
             "made_on": member.made_on,
+            "emptied": [name for name, mask in member.masks.items() if not mask.any()],
         }
         with deterministic(), self.store.locked(key):
             if task["base"]:  # another run may have written the same meanwhile: the same bytes
@@ -249,7 +250,7 @@ def serve(lines: TextIO, emit: Emit) -> None:
             raise
         except PrunekitError as error:
             emit({"event": "failed", "error": str(error)})
-        except Exception as error:  # noqa: BLE001  (a member that fails leaves the others running)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (a member that fails leaves the others running)
             traceback.print_exc()  # to the log
             places = [f"{file}{line}: " for file in setup.files if (line := line_in(error, Path(file)))]
             text = f"{type(error).__name__}: {error}".splitlines()[0]

@@ -44,6 +44,8 @@ def test_targets_parts_and_within_narrow_what_is_pruned() -> None:
         ({"schedule": {"sparsity": 0.5}}, "expected a name, a mapping with a name, or a Schedule"),
         ({"schedule": {"name": "one_shot", "sparsity": 2}}, "sparsity: expected less than 1"),
         ({"schedule": 3}, "the schedule is 3"),
+        ({"sparsity": 0.5, "optimizer": "sgd"}, "the optimizer is 'sgd': expected a torch.optim.Optimizer"),
+        ({"sparsity": 0.5, "optimizer": torch.optim.SGD(nn.Linear(2, 2).parameters())}, "is it another model's"),
     ],
 )
 def test_bad_arguments_are_refused_in_one_line(arguments: dict[str, Any], message: str) -> None:
@@ -74,7 +76,9 @@ def test_a_loop_that_ends_before_the_first_update_is_warned_of() -> None:
     model = nn.Linear(4, 4)
     pruner = Pruner(model, "gmp", sparsity=0.5, begin="5it", end="9it", every="1it")
     pruner.step()
-    with pytest.warns(UserWarning, match="nothing was pruned: no update was due in 1 steps"):
+    with pytest.warns(
+        UserWarning, match=r"0 of the weights are pruned where 0\.5 were asked for: the loop ended after 1 steps"
+    ):
         masks = pruner.finalize()
     assert masks["weight"].all()
 

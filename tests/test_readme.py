@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from prunekit.recipe import load
@@ -63,8 +64,20 @@ def test_the_recipe_of_the_readme_is_valid_and_so_is_its_profile(tmp_path: Path)
     assert resolve(load(path, profile="quick")).recipe.seeds == 2
 
 
-def test_the_functions_for_others_are_where_the_readme_says() -> None:
-    exec(next(block for block in blocks("python") if block.startswith("from prunekit.plugins")), {})  # noqa: S102
+def test_the_functions_for_others_work_as_the_readme_says() -> None:
+    import torch
+
+    given = {
+        "dense_predictions": np.array([[0, 1], [0, 1], [1, 1]]),
+        "sparse_predictions": np.array([[1, 1], [1, 1], [0, 1]]),
+        "features": np.eye(3, 4),
+        "projections": torch.nn.functional.normalize(torch.randn(4, 2, 8), dim=-1),
+        "labels": torch.tensor([0, 0, 1, 1]),
+    }
+    exec(next(block for block in blocks("python") if block.startswith("from prunekit.plugins")), given)  # noqa: S102
+    assert given["pies"].tolist() == [True, False]  # type: ignore[attr-defined]
+    assert len(given["q"]) == 3  # type: ignore[arg-type]
+    assert given["loss"].isfinite()  # type: ignore[attr-defined]
 
 
 def test_the_commands_that_ci_runs_are_marked() -> None:

@@ -51,6 +51,11 @@ def test_a_recipe_survives_the_round_trip(tiny: Path, tmp_path: Path) -> None:
         ("seeds: 2", "seeds: '2'", ["tiny.yaml:4", "seeds", "integer"]),
         ("data: digits", "data: digit", ["tiny.yaml:2", "data", "did you mean 'digits'"]),
         ("model: wrn10_1", "model: wrn11_1", ["tiny.yaml:3", "model", "6n + 4"]),
+        (
+            "model: wrn10_1",
+            "model: vgg",
+            ["tiny.yaml:3", "no backbone is called 'vgg'", "known: timm/{architecture}, wrn{depth}"],
+        ),
         ("model: wrn10_1", "model: 3", ["tiny.yaml:3", "model", "expected the name of a backbone"]),
         ("name: one_shot", "name: oneshot", ["tiny.yaml:12", "schedule.name", "did you mean 'one_shot'"]),
         ("sparsity: 0.5", "sparsity: 1.0", ["tiny.yaml:12", "sparsity", "less than 1"]),

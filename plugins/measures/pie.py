@@ -87,7 +87,8 @@ class Pie(Measure):
                 else None
             )
             changes = [change, *([control] if control else [])]
-            headline += [_headline_row(comparison.reference, each) for each in changes]
+            rows = [_headline_row(comparison.reference, each) for each in changes]
+            headline += [row for row in rows if row not in headline]  # comparisons may share a control
             summary.comparisons.append(_as_json(study, change, control))
             summary.tables += [_class_table(study, comparison, changes), _clearest_table(study, comparison, change)]
             summary.clauses.append(_clause(change, control))

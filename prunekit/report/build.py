@@ -87,7 +87,9 @@ def _title(study: LoadedStudy) -> str:
 
 def _summary(measure: Measure, study: StudyColumns, comparisons: Sequence[Comparison]) -> Summary:
     """Ask a measure, and hold it to one value and one clause per comparison, or none at all."""
-    summary = measure.summarise(study, comparisons)
+    summary: object = measure.summarise(study, comparisons)
+    if not isinstance(summary, Summary):
+        raise PrunekitError(f"the measure {measure.name!r} gave a {type(summary).__name__}: expected a Summary")
     for what, said in (("values", summary.comparisons), ("clauses", summary.clauses)):
         if said and len(said) != len(comparisons):
             raise PrunekitError(

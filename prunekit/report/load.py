@@ -148,6 +148,10 @@ def _notes(plan: dict[str, Any], records: dict[str, dict[int, dict[str, Any]]], 
             notes.append(f"{name}: {len(members)} of {asked} members are finished")
     if notes:
         notes.append(f"the report covers the {len(seeds)} seeds that are finished in every population shown")
+    for name, members in records.items():
+        emptied = [layer for record in members.values() for layer in record["emptied"]]
+        for layer in dict.fromkeys(emptied):
+            notes.append(f"{name}: nothing is left of {layer} in {emptied.count(layer)} of {len(members)} members")
     machines = {
         (made["device"], made["name"], made["torch"])
         for members in records.values()

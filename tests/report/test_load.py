@@ -29,6 +29,7 @@ def observe(store: Store, key: str, seed: int, **changes: Any) -> None:
         "classes": ["cat", "dog"],
         "zeros": {"zeros": 3, "total": 10},
         "made_on": [HERE],
+        "emptied": [],
         **changes,
     }
     columns = {
@@ -109,6 +110,11 @@ def test_a_population_without_members_is_left_out_with_its_comparisons(store: St
     assert list(study.comparisons) == []
     with pytest.raises(InputError, match="no population 'sparse'"):
         study.compare("dense", "sparse")
+
+
+def test_layers_of_which_nothing_is_left_are_said(store: Store) -> None:
+    observe(store, "s1", 1, emptied=["head.weight"])
+    assert load_study(store.root).notes == ["sparse: nothing is left of head.weight in 1 of 2 members"]
 
 
 def test_machines_of_several_kinds_are_said(store: Store) -> None:

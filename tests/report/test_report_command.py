@@ -42,6 +42,7 @@ def store(tmp_path_factory):
                 "classes": CLASSES,
                 "zeros": {"zeros": 9 if name == "sparse" else 0, "total": 10},
                 "made_on": [{"device": "cpu", "name": "x", "torch": "none"}],
+                "emptied": [],
             }
             wrong = rng.random(EXAMPLES) < 0.3
             columns = {
