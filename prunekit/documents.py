@@ -213,11 +213,18 @@ def assignment(text: str) -> Node:
         raise InputError(
             f"{origin}: expected a path and a value, such as --set populations.dense.stages.encoder.epochs=5"
         )
-    node = parse(value, origin)
-    node = replace(node, line=None)
+    node = _without_lines(parse(value, origin))
     for key in reversed(keys):
         node = Node({key: node}, origin)
     return node
+
+
+def _without_lines(node: Node) -> Node:
+    if isinstance(node.value, dict):
+        return Node({key: _without_lines(each) for key, each in node.value.items()}, node.origin)
+    if isinstance(node.value, list):
+        return Node([_without_lines(each) for each in node.value], node.origin)
+    return replace(node, line=None)
 
 
 def substitute(node: Node, values: dict[str, Node]) -> Node:

@@ -131,6 +131,7 @@ def test_an_assignment_may_give_options_to_a_plugin_named_by_text(tiny: Path) ->
         ("populations.dense.stages.train.epoch=1", ["unknown key", "'epochs'"]),
         ("seeds=many", ["--set seeds=many", "seeds", "integer"]),
         ("seeds", ["expected a path and a value"]),
+        ("measures=[accuracy, pi]", ["--set measures=[accuracy, pi]: measures.1: no measure is called 'pi'"]),
     ],
 )
 def test_a_wrong_assignment_is_named(tiny: Path, assignment: str, words: list[str]) -> None:
