@@ -83,6 +83,10 @@ class Recipe(Options):
             names.insert(0, parent)
         return names
 
+    def parents_first(self) -> list[str]:
+        """Return the names of the populations, each after those that it descends from."""
+        return sorted(self.populations, key=lambda name: len(self.lineage(name)))
+
 
 @dataclass(frozen=True)
 class Source:

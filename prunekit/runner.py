@@ -202,9 +202,9 @@ def _stage_task(study: Study, member: Member, stage: PlannedStage, key: str, par
         "ordinal": stage.ordinal,
         "stage": as_recipe(stage.options),
     }
-    views = stage.options.objective.views if isinstance(stage.options, TrainStage) else 0
-    passes = study.data.train * views * (stage.options.epochs if isinstance(stage.options, TrainStage) else 0)
-    return Task(member.population, member.seed, stage.name, message, float(passes), key, parent)
+    options = stage.options
+    passes = options.epochs * options.objective.views if isinstance(options, TrainStage) else 0
+    return Task(member.population, member.seed, stage.name, message, float(passes * study.data.train), key, parent)
 
 
 def _observation_task(study: Study, store: Store, member: Member, tell: Listener) -> Task | None:

@@ -88,11 +88,8 @@ class Study:
 
     def members(self) -> Iterator[Member]:
         """Yield all members, those of a population after those that they start from."""
-        for population in self._in_order():
-            yield from population.members
-
-    def _in_order(self) -> list[Population]:
-        return sorted(self.populations.values(), key=lambda each: len(self.recipe.lineage(each.name)))
+        for name in self.recipe.parents_first():
+            yield from self.populations[name].members
 
 
 def resolve(source: Source) -> Study:
@@ -103,7 +100,7 @@ def resolve(source: Source) -> Study:
     recipe = source.recipe
     data, fingerprint = recipe.data.describe(), recipe.data.fingerprint()
     plans: dict[str, tuple[PlannedStage, ...]] = {}
-    for name in sorted(recipe.populations, key=lambda each: len(recipe.lineage(each))):
+    for name in recipe.parents_first():
         parent = recipe.populations[name].from_
         before = plans[parent] if parent else ()
         plans[name] = before + _plan(source, name, data, len(before))
