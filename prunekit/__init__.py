@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         Table,
         TrainableNetwork,
     )
+    from prunekit.progress import tell_progress
     from prunekit.pruner import Pruner
     from prunekit.registry import register
     from prunekit.runner import run
@@ -76,9 +77,10 @@ __all__ = [
     "register",
     "run",
     "stratified_split",
+    "tell_progress",
 ]
 
-_LIGHTEST_FIRST = ("errors", "times", "protocols", "splits", "registry", "runner", "pruner")
+_LIGHTEST_FIRST = ("errors", "times", "protocols", "splits", "progress", "registry", "runner", "pruner")
 
 
 def __dir__() -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -99,6 +100,14 @@ class Source:
     def error(self, path: KeyPath, message: str) -> InputError:
         """Return an error about a key of the recipe."""
         return self.node.error(path, message)
+
+    @contextmanager
+    def blaming(self, path: KeyPath) -> Iterator[None]:
+        """Say of an InputError that a plugin raises which key of the recipe it is about."""
+        try:
+            yield
+        except InputError as error:
+            raise self.error(path, str(error)) from error
 
 
 def shipped() -> dict[str, Path]:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from prunekit.errors import InputError, PrunekitError
 from prunekit.outline import SPLIT, check_targets, describe, estimate_disk
+from prunekit.progress import listening
 from prunekit.recipe import load
 from prunekit.stages import TrainStage, as_recipe
 from prunekit.store import DamagedError, Store, default_root
@@ -58,7 +59,7 @@ class Task:
 class Event:
     """Something that happened."""
 
-    kind: Literal["planned", "started", "progress", "epoch", "waiting", "done", "failed", "skipped", "notice"]
+    kind: Literal["preparing", "planned", "started", "progress", "epoch", "waiting", "done", "failed", "skipped", "notice"]
     task: Task | None = None
     data: dict[str, Any] = field(default_factory=dict)
 
@@ -121,10 +122,7 @@ def execute(
         raise InputError(f"--jobs {jobs}: expected at least 1")
     chosen = choose_device(device)
     if study.fingerprint is None:
-        study.recipe.data.load()  # decodes once; afterwards the data set knows its fingerprint
-        study = resolve(study.source)
-        if study.fingerprint is None:
-            raise PrunekitError(f"the dataset {study.recipe.data.name} has no fingerprint even after loading")
+        study = _prepared(study, tell)
     check_targets(study)
     tasks = plan_tasks(study, store, tell)
     check_disk(study, store, tasks)
@@ -141,6 +139,20 @@ def execute(
         skipped=pool.skipped,
         log=pool.log,
     )
+
+
+def _prepared(study: Study, tell: Listener) -> Study:
+    """Let the data set download and decode, once and before any worker starts: then it knows its fingerprint."""
+
+    def hear(what: str, done: int, total: int | None) -> None:
+        tell(Event("preparing", data={"what": what, "done": done, "total": total}))
+
+    with listening(hear), study.source.blaming(("data",)):
+        study.recipe.data.load()
+    study = resolve(study.source)
+    if study.fingerprint is None:
+        raise PrunekitError(f"the dataset {study.recipe.data.name} has no fingerprint even after loading")
+    return study
 
 
 def choose_device(device: str | None) -> str:

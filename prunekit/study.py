@@ -98,7 +98,8 @@ def resolve(source: Source) -> Study:
     Raises InputError (file, line, key) where a schedule does not fit its stage.
     """
     recipe = source.recipe
-    data, fingerprint = recipe.data.describe(), recipe.data.fingerprint()
+    with source.blaming(("data",)):
+        data, fingerprint = recipe.data.describe(), recipe.data.fingerprint()
     plans: dict[str, tuple[PlannedStage, ...]] = {}
     for name in recipe.parents_first():
         parent = recipe.populations[name].from_
