@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
+from math import isfinite
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, PlainValidator, ValidationError, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from prunekit import protocols
-from prunekit.documents import KeyPath, Node, assignment, merge, read, substitute
+from prunekit.documents import KeyPath, Node, assignment, merge, read
 from prunekit.errors import InputError, describe_problem, did_you_mean
+from prunekit.expansion import Repetition, inherited, repeated
 from prunekit.protocols import Options
 from prunekit.registry import Registry, registry
 from prunekit.stages import OfKind, PruneStage, Stage, TrainStage
@@ -38,6 +39,8 @@ def _stage(value: object, info: ValidationInfo) -> Stage:
 class PopulationRecipe(Options):
     """How the members of a population come about."""
 
+    title: str = ""
+    """What tables call it; the repetitions of ``for`` share one."""
     from_: str | None = Field(default=None, alias="from")
     """The population whose members these start from: each from the member of the same seed, at its end."""
     stages: dict[str, Annotated[Stage, PlainValidator(_stage, json_schema_input_type=TrainStage | PruneStage)]]
@@ -51,6 +54,25 @@ class ComparisonRecipe(Options):
     """The population that is compared with."""
     pruned: str
     """The population that is asked about."""
+
+
+def _number(value: Any) -> float | list[float]:
+    numbers = value if isinstance(value, list) else [value]
+    if len(numbers) not in (1, 2) or not all(type(each) in (int, float) and isfinite(each) for each in numbers):
+        raise PydanticCustomError("number", "expected a number, or [number, standard deviation]")
+    return value  # type: ignore[no-any-return]
+
+
+class PublishedRecipe(Options):
+    """Numbers of a publication, to set beside those of the study."""
+
+    source: str
+    """Where they stand, such as ``Corti et al. 2022, Table 1``."""
+    populations: dict[
+        str,
+        dict[str, Annotated[float | list[float], PlainValidator(_number, json_schema_input_type=float | list[float])]],
+    ]
+    """By population and measure: a number, or [number, standard deviation], in the units in which tables print them."""
 
 
 class Recipe(Options):
@@ -76,6 +98,8 @@ class Recipe(Options):
     """What a report compares when it is not told."""
     measures: list[Annotated[protocols.Measure, OfKind("measure")]] = []
     """What is observed of every member and reported."""
+    published: PublishedRecipe | None = None
+    """What a publication found, for ``prunekit report --published``."""
 
     def lineage(self, population: str) -> list[str]:
         """Return the populations that ``population`` descends from, itself last."""
@@ -96,6 +120,8 @@ class Source:
     recipe: Recipe
     node: Node
     registry: Registry
+    repetitions: Mapping[str, Repetition]
+    """Where the populations that ``for`` made stand, by name."""
 
     def error(self, path: KeyPath, message: str) -> InputError:
         """Return an error about a key of the recipe."""
@@ -191,7 +217,7 @@ def _assigned(node: Node, text: str) -> Node:
     """Merge one ``--set``. It makes no population and no stage, so that a typo is none; other keys may be new."""
     over = assignment(text)
     keys = text.partition("=")[0].strip().split(".")
-    here = node
+    here = inherited(node)
     for depth, key in enumerate(keys[:-1]):
         if isinstance(here.value, str):  # a plugin named by text alone takes options
             break
@@ -208,15 +234,16 @@ def _assigned(node: Node, text: str) -> Node:
 def validate(node: Node) -> Source:
     """Validate a merged recipe: plugin files, ``for``, every key and value, and what must fit together."""
     names = _registry_for(node)
-    node = _repeated(node)
+    node, repetitions = repeated(inherited(node))
     try:
         recipe = Recipe.model_validate(node.plain(), context={"registry": names})
     except ValidationError as error:
         raise _located(node, error) from None
-    source = Source(recipe, node, names)
+    source = Source(recipe, node, names, repetitions)
     _check_names(source)
     _check_lineages(source)
     _check_stages(source)
+    _check_published(source)
     return source
 
 
@@ -239,43 +266,6 @@ def _registry_for(node: Node) -> Registry:
         return registry.with_files(files)
     except InputError as error:
         raise node.error(("plugins",), str(error)) from None
-
-
-def _repeated(node: Node) -> Node:
-    """Expand ``for`` in populations and comparisons."""
-    assert isinstance(node.value, dict)
-    values = dict(node.value)
-    populations = values.get("populations")
-    if populations is not None and isinstance(populations.value, dict):
-        expanded: dict[str, Node] = {}
-        for name, block in populations.value.items():
-            for settings, each in _repetitions(node, block, ("populations", name)):
-                title = str(substitute(Node(name, block.origin, block.line), settings).value)
-                if title in expanded:
-                    missing = ", ".join(f"{{{key}}}" for key in settings)
-                    raise node.error(
-                        ("populations", name), f"two populations would be called {title!r}: put {missing} in the name"
-                    )
-                expanded[title] = each
-        values["populations"] = populations.with_values(expanded)
-    comparisons = values.get("comparisons")
-    if comparisons is not None and isinstance(comparisons.value, list):
-        blocks = enumerate(comparisons.value)
-        repeated = [each for i, block in blocks for _, each in _repetitions(node, block, ("comparisons", i))]
-        values["comparisons"] = comparisons.with_values(repeated)
-    return node.with_values(values)
-
-
-def _repetitions(root: Node, block: Node, path: KeyPath) -> list[tuple[dict[str, Node], Node]]:
-    if not isinstance(block.value, dict) or "for" not in block.value:
-        return [({}, block)]
-    axes = block.value["for"].value
-    if not isinstance(axes, dict) or not all(isinstance(axis.value, list) and axis.value for axis in axes.values()):
-        raise root.error((*path, "for"), "expected a mapping of names to lists, such as {sparsity: [0.5, 0.9]}")
-    rest = block.with_values({key: each for key, each in block.value.items() if key != "for"})
-    lists: list[list[Node]] = [axis.value for axis in axes.values() if isinstance(axis.value, list)]
-    settings = [dict(zip(axes, values, strict=True)) for values in itertools.product(*lists)]
-    return [(each, substitute(rest, each)) for each in settings]
 
 
 def _located(node: Node, error: ValidationError) -> InputError:
@@ -340,3 +330,16 @@ def _check_stages(source: Source) -> None:
             if isinstance(stage, TrainStage) and stage.only and stage.only not in stage.objective.trains:
                 trains = " and ".join(stage.objective.trains)
                 raise source.error((*path, "only"), f"{stage.objective.name} trains {trains}, not the {stage.only}")
+
+
+def _check_published(source: Source) -> None:
+    """A population that ``for`` would make with other values may be missing: a profile may ask for fewer."""
+    recipe = source.recipe
+    for name, numbers in recipe.published.populations.items() if recipe.published else ():
+        path = ("published", "populations", name)
+        made = name in recipe.populations or any(each.would_make(name) for each in source.repetitions.values())
+        if not made:
+            raise source.error(path, f"there is no population {name!r}{did_you_mean(name, recipe.populations)}")
+        measures = {measure.name for measure in recipe.measures}
+        for measure in numbers.keys() - measures - set(source.registry.names("measure")):
+            raise source.error((*path, measure), f"there is no measure {measure!r}{did_you_mean(measure, measures)}")

@@ -82,7 +82,12 @@ def recipe_schema(known: Registry = registry) -> dict[str, Any]:
     properties["profiles"] = {**changes, "description": "Changes to the recipe by name, for --profile."}
     definitions["PopulationRecipe"]["properties"]["for"] = _REPEAT
     definitions["ComparisonRecipe"]["properties"]["for"] = _REPEAT
-    schema.pop("required", None)  # a recipe that extends another need not repeat its keys
+    definitions["PopulationRecipe"]["properties"]["extends"] = {
+        "type": "string",
+        "description": "A population that this one is like, but for what is said here.",
+    }
+    for partial in (schema, *(definitions[name] for name in ("PopulationRecipe", "TrainStage", "PruneStage", "Prune"))):
+        partial.pop("required", None)  # what extends another need not repeat its keys
     schema["title"] = "prunekit recipe"
     whole = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "$defs": definitions}
     resolved = _resolved(whole)

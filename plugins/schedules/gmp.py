@@ -9,7 +9,8 @@ from prunekit import Progress, Schedule, Sparsity, Time, register
 class GMP(Schedule):
     """Prune more and more between two times: s(t) = s_f + (s_i − s_f) · (1 − (t − begin) / (end − begin))³.
 
-    Updates are made at begin, begin + every, … while ≤ end, and at end, where the final sparsity is reached.
+    Updates are made at begin, begin + every, … while ≤ end, and at end, where the final sparsity is reached. Corti et al.
+    rank weights ``within: layer``.
     """
 
     needs_training = True
@@ -22,6 +23,9 @@ class GMP(Schedule):
     """When the last update is made; what is left of the stage recovers."""
     every: Time = Time(epochs=1)
     """Time between updates; a share of the stage is at least one iteration."""
+    lagging: bool = False
+    """Prune as the code of Corti et al. does: at the multiples of ``every`` from begin to end, each with the target of
+    the update before it, so that the final sparsity is not quite reached."""
 
     @model_validator(mode="after")
     def _possible(self) -> "GMP":
@@ -45,8 +49,14 @@ class GMP(Schedule):
     def target(self, now: Progress) -> float | None:
         """Return s(now) at an update."""
         begin, end, every = now.at(self.begin), now.at(self.end), max(1, now.at(self.every))
-        since = now.iteration - begin
-        if not begin <= now.iteration <= end or (since % every and now.iteration != end):
+        if not begin <= now.iteration <= end:
             return None
-        left = 1 - since / (end - begin) if end > begin else 0.0
+        since = now.iteration - begin
+        if self.lagging:
+            return None if now.iteration % every else self._at(max(0, since - every), end - begin)
+        return None if since % every and now.iteration != end else self._at(since, end - begin)
+
+    def _at(self, since: int, length: int) -> float:
+        """Return s after ``since`` of ``length`` iterations."""
+        left = 1 - since / length if length else 0.0
         return self.sparsity + (self.initial - self.sparsity) * left**3

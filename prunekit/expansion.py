@@ -1,0 +1,128 @@
+"""What the populations of a recipe stand for, written out."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from prunekit.documents import KeyPath, Node, merge, substitute
+from prunekit.errors import did_you_mean
+
+
+def inherited(recipe: Node) -> Node:
+    """Return ``recipe`` with every population that extends another written out as that one with its changes.
+
+    Only what a population says of itself is its own: where it starts (``from``), its stages and its repetitions come
+    from the other, its title does not. Raises InputError on a name that no population has, and on circles.
+    """
+    assert isinstance(recipe.value, dict)
+    populations = recipe.value.get("populations")
+    if populations is None or not isinstance(populations.value, dict):
+        return recipe
+    written = {name: _written_out(recipe, populations.value, name, ()) for name in populations.value}
+    return recipe.with_values({**recipe.value, "populations": populations.with_values(written)})
+
+
+def _written_out(recipe: Node, populations: dict[str, Node], name: str, below: tuple[str, ...]) -> Node:
+    block = populations[name]
+    if not isinstance(block.value, dict) or "extends" not in block.value:
+        return block
+    path, parent = ("populations", name, "extends"), block.value["extends"].value
+    if not isinstance(parent, str) or parent not in populations:
+        hint = did_you_mean(str(parent), populations.keys() - {name})
+        raise recipe.error(path, f"there is no population {parent!r}{hint}")
+    if parent in (*below, name):
+        raise recipe.error(path, f"the populations extend each other: {' extends '.join((*below, name, parent))}")
+    base = _written_out(recipe, populations, parent, (*below, name))
+    if not isinstance(base.value, dict):
+        return base
+    shared = base.with_values({key: each for key, each in base.value.items() if key != "title"})
+    return merge(shared, block.with_values({key: each for key, each in block.value.items() if key != "extends"}))
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """Where a population stands among those that one ``for`` makes. They lie along its last key, the axis."""
+
+    template: str
+    """The name before ``{key}`` was replaced in it."""
+    group: str
+    """What tables call all populations along the axis: the title, or else the name without the value on the axis."""
+    values: Mapping[str, Any]
+    """What stands for each key, in the order of ``for``."""
+
+    def would_make(self, name: str) -> bool:
+        """Return whether the same ``for``, with other values, makes a population of this name."""
+        return re.fullmatch(".+".join(map(re.escape, re.split(r"\{\w+\}", self.template))), name) is not None
+
+
+def repeated(recipe: Node) -> tuple[Node, dict[str, Repetition]]:
+    """Return ``recipe`` with ``for`` written out in populations and comparisons, and where each population stands.
+
+    Raises InputError where two populations would have one name, or one place along an axis.
+    """
+    assert isinstance(recipe.value, dict)
+    values, places = dict(recipe.value), {}
+    populations = values.get("populations")
+    if populations is not None and isinstance(populations.value, dict):
+        written: dict[str, Node] = {}
+        for template, block in populations.value.items():
+            for settings, each in _repetitions(recipe, block, ("populations", template)):
+                name = str(substitute(Node(template, block.origin, block.line), settings).value)
+                if name in written:
+                    missing = ", ".join(f"{{{key}}}" for key in settings)
+                    raise recipe.error(
+                        ("populations", template),
+                        f"two populations would be called {name!r}: put {missing} in the name",
+                    )
+                written[name] = each
+                if settings:
+                    places[name] = _place(recipe, template, settings)
+        values["populations"] = populations.with_values(written)
+    _refuse_shared_places(recipe, places)
+    comparisons = values.get("comparisons")
+    if comparisons is not None and isinstance(comparisons.value, list):
+        blocks = enumerate(comparisons.value)
+        several = [each for i, block in blocks for _, each in _repetitions(recipe, block, ("comparisons", i))]
+        values["comparisons"] = comparisons.with_values(several)
+    return recipe.with_values(values), places
+
+
+def _repetitions(root: Node, block: Node, path: KeyPath) -> list[tuple[dict[str, Node], Node]]:
+    if not isinstance(block.value, dict) or "for" not in block.value:
+        return [({}, block)]
+    axes = block.value["for"].value
+    if not isinstance(axes, dict) or not all(isinstance(axis.value, list) and axis.value for axis in axes.values()):
+        raise root.error((*path, "for"), "expected a mapping of names to lists, such as {sparsity: [0.5, 0.9]}")
+    rest = block.with_values({key: each for key, each in block.value.items() if key != "for"})
+    lists: list[list[Node]] = [axis.value for axis in axes.values() if isinstance(axis.value, list)]
+    settings = [dict(zip(axes, values, strict=True)) for values in itertools.product(*lists)]
+    return [(each, substitute(rest, each)) for each in settings]
+
+
+def _place(recipe: Node, template: str, settings: dict[str, Node]) -> Repetition:
+    """Return where the population of ``settings`` stands; the axis has no part in what it is called."""
+    *others, axis = settings
+    path = ("populations", template, "title")
+    title = recipe.nearest(path) if "title" in recipe.nearest(path[:2]).plain() else Node("", "")
+    if f"{{{axis}}}" in str(title.value):
+        raise recipe.error(path, f"the populations along an axis share their title: leave out {{{axis}}}")
+    called = str(title.value) or re.sub(rf"[_.-]?\{{{re.escape(axis)}\}}", "", template).strip("_.-") or axis
+    group = str(substitute(Node(called, ""), {key: settings[key] for key in others}).value)
+    unsaid = [str(settings[key].value) for key in others if f"{{{key}}}" not in called]
+    return Repetition(template, ", ".join([group, *unsaid]), {key: node.plain() for key, node in settings.items()})
+
+
+def _refuse_shared_places(recipe: Node, places: dict[str, Repetition]) -> None:
+    taken: dict[tuple[str, str], str] = {}
+    for name, place in places.items():
+        axis, value = list(place.values.items())[-1]
+        other = taken.setdefault((place.group, f"{axis} {value}"), name)
+        if other != name:
+            raise recipe.error(
+                ("populations", place.template, "title"),
+                f"{other!r} and {name!r} would both stand at {axis} {value} of {place.group!r}: give them other titles",
+            )
