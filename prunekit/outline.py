@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from prunekit.errors import InputError
+from prunekit.expansion import Repetition
 from prunekit.protocols import Measure
 from prunekit.stages import TrainStage, as_recipe
 from prunekit.store import Store
@@ -88,17 +89,24 @@ def describe(study: Study) -> dict[str, Any]:
         "plugins": _files_of(recipe.measures, study),
         "measures": [as_recipe(measure) for measure in recipe.measures],
         "comparisons": [{"reference": c.reference, "pruned": c.pruned} for c in recipe.comparisons],
+        "published": as_recipe(recipe.published) if recipe.published else None,
         "populations": {
             name: {
                 "from": population.parent,
                 "control": population.control,
                 "initial": as_recipe(recipe.model),
+                "title": recipe.populations[name].title,
+                "repetition": _repetition(study.source.repetitions.get(name)),
                 "stages": {stage.name: as_recipe(stage.options) for stage in population.stages},
                 "members": {str(member.seed): list(member.keys) for member in population.members},
             }
             for name, population in study.populations.items()
         },
     }
+
+
+def _repetition(place: Repetition | None) -> dict[str, Any] | None:
+    return None if place is None else {"group": place.group, "values": dict(place.values)}
 
 
 def check_targets(study: Study) -> None:

@@ -18,6 +18,8 @@ from prunekit.updates import planned_rounds, planned_updates
 
 ENGINE_VERSION = 1
 """Part of every key: raised when the engine itself would compute other bits from the same options."""
+_SAID_ABOUT = ("seeds", "description", "published")
+"""Keys of a recipe that do not make it another study."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,11 @@ class Study:
     @property
     def identity(self) -> str:
         """Name and short digest: two studies of one name differ in what they ask for, not in how many seeds."""
-        asked = {key: value for key, value in as_recipe(self.recipe).items() if key not in ("seeds", "description")}
+        asked = {key: value for key, value in as_recipe(self.recipe).items() if key not in _SAID_ABOUT}
+        asked["populations"] = {
+            name: {key: value for key, value in block.items() if key != "title"}
+            for name, block in asked["populations"].items()
+        }
         return f"{self.recipe.name}-{digest(asked)[:8]}"
 
     def members(self) -> Iterator[Member]:
