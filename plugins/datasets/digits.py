@@ -11,6 +11,8 @@ from pydantic import field_validator
 
 from prunekit import Dataset, DataSummary, ImageData, ImageShape, Split, register, stratified_split
 
+from ._validation import Validation, held_out
+
 EXAMPLES, TEST = 1797, 797
 CLASSES = tuple("0123456789")
 
@@ -22,26 +24,21 @@ class Digits(Dataset):
     Pixels are 0…16, stored as 0…255. Which image lies in which part is fixed by its id and balanced over the classes.
     """
 
-    validation: int | float = 200
+    validation: Validation = 200
     """Images held out for validation, of the 1,000 that are not for testing: a count, or a share in [0, 1)."""
 
     @field_validator("validation")
     @classmethod
     def _leaves_training_images(cls, value: int | float) -> int | float:
-        if isinstance(value, int) and not 0 <= value < EXAMPLES - TEST:
+        if isinstance(value, int) and value >= EXAMPLES - TEST:
             raise ValueError(f"expected a count from 0 to {EXAMPLES - TEST - 1}, or a share in [0, 1)")
-        if isinstance(value, float) and not 0 <= value < 1:
-            raise ValueError("expected a share in [0, 1), or a whole number of images")
         return value
 
     @property
     def sizes(self) -> tuple[int, int, int]:
         """Images for training, validation and testing."""
-        others = EXAMPLES - TEST
-        held_out = (
-            self.validation if isinstance(self.validation, int) else min(round(self.validation * others), others - 1)
-        )
-        return others - held_out, held_out, TEST
+        held = held_out(self.validation, EXAMPLES - TEST)
+        return EXAMPLES - TEST - held, held, TEST
 
     def describe(self) -> DataSummary:
         """Return shape, classes and sizes."""

@@ -1,0 +1,54 @@
+"""The part of the training images that is held out for validation: the option ``validation``, and the cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import AfterValidator
+
+from prunekit import InputError, stratified_split
+
+
+def _count_or_share(value: int | float) -> int | float:
+    if isinstance(value, int) and value < 0:
+        raise ValueError("expected a count of at least 0, or a share in [0, 1)")
+    if isinstance(value, float) and not 0 <= value < 1:
+        raise ValueError("expected a share in [0, 1), or a whole number of images")
+    return value
+
+
+Validation = Annotated[int | float, AfterValidator(_count_or_share)]
+"""Type of the option: a count of images, or a share of the training images in [0, 1)."""
+
+
+def held_out(validation: int | float, training: int) -> int:
+    """Return how many of ``training`` images are held out; a share is rounded, and leaves one to train on.
+
+    Raises InputError where a count leaves none.
+    """
+    if isinstance(validation, float):
+        return max(0, min(round(validation * training), training - 1))
+    if validation and validation >= training:
+        raise InputError(
+            f"validation: {validation} images cannot be held out of {training} for training:"
+            f" expected a count from 0 to {training - 1}, or a share in [0, 1)"
+        )
+    return validation
+
+
+def cut_validation(
+    labels: NDArray[np.int64], ids: Sequence[str], validation: int | float
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the indices of the images for training and of those for validation, each in the order of their ids.
+
+    ``labels`` and ``ids`` are those of all images that are not for testing. The ids alone decide, and the classes are
+    in proportion: :func:`prunekit.stratified_split`. Raises InputError where a class keeps nothing to train on.
+    """
+    count = held_out(validation, len(ids))
+    held, trained = stratified_split(labels, ids, (count, len(ids) - count))
+    if lost := set(labels.tolist()) - set(labels[trained].tolist()):
+        raise InputError(f"validation: {validation} leaves {len(lost)} of the classes without training images")
+    return trained, held
