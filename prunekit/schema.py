@@ -80,19 +80,36 @@ def recipe_schema(known: Registry = registry) -> dict[str, Any]:
     properties["extends"] = {"type": "string", "description": "A recipe, by path or name, that this one changes."}
     changes = {"type": "object", "additionalProperties": {"type": "object"}}
     properties["profiles"] = {**changes, "description": "Changes to the recipe by name, for --profile."}
-    definitions["PopulationRecipe"]["properties"]["for"] = _REPEAT
     definitions["ComparisonRecipe"]["properties"]["for"] = _REPEAT
-    definitions["PopulationRecipe"]["properties"]["extends"] = {
+    population = definitions["PopulationRecipe"]["properties"]
+    population["for"] = {"anyOf": [_REPEAT, {"type": "null"}]}
+    population["extends"] = {
         "type": "string",
-        "description": "A population that this one is like, but for what is said here.",
+        "description": "A population that this one is like, but for what is said here; null takes a key away.",
     }
+    stages = population["stages"]
+    stages["additionalProperties"] = {"anyOf": [stages["additionalProperties"], {"type": "null"}]}
     for partial in (schema, *(definitions[name] for name in ("PopulationRecipe", "TrainStage", "PruneStage", "Prune"))):
         partial.pop("required", None)  # what extends another need not repeat its keys
     schema["title"] = "prunekit recipe"
+    definitions = {name: _templated(each) for name, each in definitions.items()}
     whole = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "$defs": definitions}
     resolved = _resolved(whole)
     assert isinstance(resolved, dict)
     return resolved
+
+
+def _templated(schema: Any) -> Any:
+    """Return ``schema`` where ``{key}``, which ``for`` replaces, may also stand for any number."""
+    if isinstance(schema, list):
+        return [_templated(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get("type") in ("number", "integer"):
+        about = {key: schema[key] for key in ("title", "description", "default") if key in schema}
+        number = {key: each for key, each in schema.items() if key not in about}
+        return {**about, "anyOf": [number, {"type": "string", "pattern": r"^\{\w+\}$"}]}
+    return {key: _templated(value) for key, value in schema.items()}
 
 
 def _resolved(schema: Any) -> Any:
