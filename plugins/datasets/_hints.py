@@ -1,0 +1,42 @@
+"""Words that error messages about data share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+from prunekit import InputError
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """Return `` (did you mean 'x'?)``, or nothing where no known name is near."""
+    by_lower = {each.lower(): each for each in known}
+    found = get_close_matches(name.lower(), sorted(by_lower), n=1, cutoff=0.6)
+    return f" (did you mean {by_lower[found[0]]!r}?)" if found else ""
+
+
+def few(names: Sequence[str], most: int = 5) -> str:
+    """Return ``a, b, c and 7 more``."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def there(folder: Path) -> str:
+    """Return what a folder holds, in a few words."""
+    names = sorted(each.name for each in folder.iterdir() if not each.name.startswith("."))
+    return f"there: {few(names)}" if names else "it is empty"
+
+
+def existing(path: Path, kind: str) -> Path:
+    """Return ``path``, which must be a ``kind`` (folder or file). Raises InputError with the nearest name."""
+    if path.is_dir() if kind == "folder" else path.is_file():
+        return path
+    if path.exists():
+        raise InputError(f"{path} is no {kind}")
+    missing = path.absolute()
+    while not missing.parent.is_dir():
+        missing = missing.parent
+    what = kind if missing == path.absolute() else "folder"
+    hint = near(missing.name, (each.name for each in missing.parent.iterdir()))
+    raise InputError(f"{path}: there is no {what} {missing.name!r} in {missing.parent}{hint}")

@@ -1,0 +1,152 @@
+"""Images in folders, one per class."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from prunekit import Dataset, DataSummary, ImageData, ImageShape, InputError, register, tell_progress
+
+from . import _cache
+from ._cache import Part
+from ._decoding import BrokenImageError, Decoder, broken_image, channels_of, opened
+from ._hints import few
+from ._limits import check_disk, check_memory
+from ._listing import Listing, list_images
+from ._validation import Validation, cut_validation, held_out
+
+Side = Annotated[int, Field(ge=1)]
+
+
+@register("imagefolder")
+class ImageFolder(Dataset):
+    """Images in ``root/train/<class>/`` and ``root/test/<class>/``, folders below those included.
+
+    Read are jpg, jpeg, png, bmp, webp, gif, tif, tiff, ppm and pgm files, of animations the first picture; hidden files
+    are not. Classes are in the order of their names. An image's id is its path below ``root``. Transparency is laid
+    over white, 16 bits become their upper 8, and the orientation that a camera noted is not applied.
+
+    Images are decoded once, into ``$PRUNEKIT_CACHE`` (default: the system's folder for caches, ``~/.cache/prunekit``),
+    which may be deleted at any time. Results depend on pixels, labels and ids, not on where and when they were written.
+    """
+
+    root: str = Field(min_length=1)
+    """The folder. A relative one starts from the working folder; ``~`` is the home folder."""
+    size: Side | Annotated[list[Side], Field(min_length=2, max_length=2)] | None = None
+    """Height and width to resize to, or one number for both: images are scaled (bilinear) until they cover it, and what
+    juts out is cropped on both sides alike. Without it all images must have one size."""
+    validation: Validation = 0.1
+    """Images held out of ``train`` for validation, classes in proportion: a count, or a share in [0, 1)."""
+    colour: Literal["as_is", "rgb", "grey"] = "as_is"
+    """Whether to convert to colour or grey images; ``as_is`` refuses a mixture."""
+    skip_broken: bool = False
+    """Whether to leave out images that cannot be decoded; else the first one is an error."""
+
+    def describe(self) -> DataSummary:
+        """Return shape, classes and sizes: of what was decoded where it is in the cache, else of what is listed.
+
+        Raises InputError where the folder is not as above, or the decoded images fit neither disk nor memory.
+        """
+        entry = _cache.find(self._key)
+        if entry is not None:
+            return entry.summary()
+        listing, (shape, _) = self._listing, self._shape
+        training, test = len(listing.train.ids), len(listing.test.ids)
+        needed = (training + test) * shape.channels * shape.height * shape.width
+        check_memory(needed)
+        check_disk(needed, _cache.cache_root(), _cache.VARIABLE)
+        held = held_out(self.validation, training)
+        return DataSummary(shape, listing.classes, training - held, held, test)
+
+    def fingerprint(self) -> str | None:
+        """Return the digest of what was decoded; None while it is not in the cache."""
+        entry = _cache.find(self._key)
+        return entry.fingerprint if entry is not None else None
+
+    def load(self) -> ImageData:
+        """Map the decoded images into memory; decode them where that was not done before."""
+        entry = _cache.find(self._key)
+        if entry is None:
+            self.describe()
+            entry = _cache.make(self._key, self._decode)
+            if left_out := entry.left_out:
+                warnings.warn(f"{self.root}: {len(left_out)} broken images left out: {few(left_out)}", stacklevel=2)
+        return entry.load()
+
+    @cached_property
+    def _listing(self) -> Listing:
+        return list_images(Path(self.root).expanduser())
+
+    @cached_property
+    def _key(self) -> str:
+        """Name of the cache entry."""
+        options = (self.size, self.validation, self.colour, self.skip_broken)
+        return "imagefolder-" + hashlib.sha256(f"{self._listing.digest} {options!r}".encode()).hexdigest()[:32]
+
+    @cached_property
+    def _shape(self) -> tuple[ImageShape, str]:
+        """The shape of all images, and the first image that can be opened: it decides what no option does."""
+        listing = self._listing
+        for name in listing.train.ids:
+            try:
+                with opened(listing.root / name) as image:
+                    found = ImageShape(channels_of(image), image.height, image.width)
+            except BrokenImageError as error:
+                if not self.skip_broken:
+                    raise broken_image(listing.root / name, error) from error
+                continue
+            height, width = self._size or (found.height, found.width)
+            channels = {"as_is": found.channels, "rgb": 3, "grey": 1}[self.colour]
+            return ImageShape(channels, height, width), name
+        raise InputError(f"{listing.root / 'train'}: none of its images can be read")
+
+    @property
+    def _size(self) -> tuple[int, int] | None:
+        if isinstance(self.size, int):
+            return self.size, self.size
+        return (self.size[0], self.size[1]) if self.size is not None else None
+
+    def _decode(self, folder: Path) -> dict[str, Any]:
+        """Decode everything into ``folder``; broken images are found in a first pass and not there in a second."""
+        shape, first = self._shape
+        listing = self._listing
+        left_out: dict[str, str] = {}
+        while True:
+            decoder = Decoder(
+                listing.root, shape, self._size is not None, self.colour != "as_is", first, self.skip_broken
+            )
+            meta = _write(folder, listing, self.validation, decoder)
+            if not decoder.broken:
+                return {**meta, "left_out": sorted(left_out)}
+            left_out |= decoder.broken
+            listing = listing.without(set(decoder.broken))
+
+
+def _write(folder: Path, listing: Listing, validation: int | float, decoder: Decoder) -> dict[str, Any]:
+    train = listing.train
+    trained, held = cut_validation(train.labels, train.ids, validation)
+    parts = {
+        "train": Part(train.labels[trained], tuple(train.ids[i] for i in trained)),
+        "validation": Part(train.labels[held], tuple(train.ids[i] for i in held)),
+        "test": listing.test,
+    }
+    done, total = 0, sum(len(part.ids) for part in parts.values())
+
+    def tell(more: int) -> None:
+        nonlocal done
+        done += more
+        tell_progress("decoding images", done, total)
+
+    def blocks(part: str) -> Iterator[NDArray[np.uint8]]:
+        return decoder.blocks(parts[part].ids, tell)
+
+    tell(0)
+    return _cache.write_parts(folder, listing.classes, decoder.shape, parts, blocks)
