@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prunekit.errors import InputError, PrunekitError
+    from prunekit.progress import tell_progress
     from prunekit.protocols import (
         Augmentation,
         Backbone,
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
         Table,
         TrainableNetwork,
     )
-    from prunekit.progress import tell_progress
     from prunekit.pruner import Pruner
     from prunekit.registry import register
     from prunekit.runner import run

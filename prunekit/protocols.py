@@ -28,6 +28,11 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
 
+    @property
+    def reading(self) -> str | None:
+        """Which reading of the method these options are, where papers and their code differ: a report prints it."""
+        return None
+
     @model_validator(mode="before")
     @classmethod
     def _refuse_unknown_keys(cls, values: Any) -> Any:
@@ -91,6 +96,11 @@ class TargetSelection(Options):
     """Globs on full parameter names (``encoder.groups.0.*``); a parameter must match one of them."""
     exclude: list[str] = ["projector.*"]
     """Globs on full parameter names; a parameter must match none of them."""
+
+    @property
+    def reading(self) -> str | None:
+        """Say whether biases are pruned."""
+        return "weights and biases are pruned" if "bias" in self.parameters else "weights are pruned, biases are not"
 
 
 Within = Literal["network", "layer"]

@@ -21,6 +21,12 @@ class CropFlip(Augmentation):
     vertical: bool = False
     """Whether top and bottom may be exchanged. The code of Corti et al. does so too."""
 
+    @property
+    def reading(self) -> str:
+        """Say which flips there are."""
+        axes = [name for name in ("horizontal", "vertical") if getattr(self, name)]
+        return f"crop_flip: {' and '.join(axes) or 'no'} flips"
+
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Return one random crop of every image."""
         count, channels, height, width = images.shape

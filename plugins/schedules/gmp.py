@@ -9,8 +9,8 @@ from prunekit import Progress, Schedule, Sparsity, Time, register
 class GMP(Schedule):
     """Prune more and more between two times: s(t) = s_f + (s_i − s_f) · (1 − (t − begin) / (end − begin))³.
 
-    Updates are made at begin, begin + every, … while ≤ end, and at end, where the final sparsity is reached. Corti et al.
-    rank weights ``within: layer``.
+    Updates are made at begin, begin + every, … while ≤ end, and at end, where the final sparsity is reached. Corti et
+    al. rank weights ``within: layer``.
     """
 
     needs_training = True
@@ -26,6 +26,13 @@ class GMP(Schedule):
     lagging: bool = False
     """Prune as the code of Corti et al. does: at the multiples of ``every`` from begin to end, each with the target of
     the update before it, so that the final sparsity is not quite reached."""
+
+    @property
+    def reading(self) -> str:
+        """Say when updates are made, and with which targets."""
+        if self.lagging:
+            return f"{self.name}: updates at multiples of every, each with the target of the one before"
+        return f"{self.name}: updates at begin, begin + every, … and at end, each with its own target"
 
     @model_validator(mode="after")
     def _possible(self) -> "GMP":

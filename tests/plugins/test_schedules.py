@@ -125,3 +125,25 @@ def test_delayed_gmp_by_default_prunes_between_a_tenth_and_a_fifth() -> None:
     updates = sweep(DelayedGMP(sparsity=0.5), 200)
     assert [i for i, _ in updates] == [20, 30, 40]
     assert [s for _, s in updates] == pytest.approx([0.0, 0.5 * (1 - 1 / 8), 0.5])
+
+
+def test_lagging_targets_are_those_of_the_released_code() -> None:
+    # The contrastive encoder in the code of Corti et al.: 37 updates, 186 … 2418, the last to .89988.
+    updates = sweep(gmp(begin="125it", end="2476it", every="62it", lagging=True), total=24_500, per_epoch=49)
+    assert [iteration for iteration, _ in updates] == list(range(186, 2419, 62))
+    assert len(updates) == 37
+    assert updates[0][1] == 0.0
+    assert updates[-1][1] == pytest.approx(0.89988, abs=5e-6)
+    # each target is the formula one `every` before
+    s = [0.9 - 0.9 * (1 - (t - 62 - 125) / 2351) ** 3 for t in range(248, 2419, 62)]
+    assert [target for _, target in updates[1:]] == pytest.approx(s)
+
+
+def test_the_updates_of_the_paper_reach_the_final_sparsity() -> None:
+    published = gmp(begin="1000it", end="20000it", every="500it")
+    updates = sweep(published, total=205 * 391, per_epoch=391)
+    assert len(updates) == 39
+    assert updates[0] == (1000, 0.0)
+    assert updates[-1] == (20_000, 0.9)
+    assert "own target" in published.reading
+    assert "the one before" in gmp(lagging=True).reading
