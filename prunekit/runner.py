@@ -59,7 +59,9 @@ class Task:
 class Event:
     """Something that happened."""
 
-    kind: Literal["preparing", "planned", "started", "progress", "epoch", "waiting", "done", "failed", "skipped", "notice"]
+    kind: Literal[
+        "preparing", "planned", "started", "progress", "epoch", "waiting", "done", "failed", "skipped", "notice"
+    ]
     task: Task | None = None
     data: dict[str, Any] = field(default_factory=dict)
 
@@ -245,13 +247,20 @@ def check_disk(study: Study, store: Store, tasks: Sequence[Task]) -> None:
         )
 
 
+def worker_environment(threads: int) -> dict[str, str]:
+    """Return the environment variables that worker processes have beside those of the caller."""
+    return {
+        **_ALLOCATOR,
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # without it cuBLAS does not give the same bits twice
+    }
+
+
 class _WorkerProcess:
     """A worker and the thread that reads its events."""
 
     def __init__(self, number: int, setup: dict[str, Any], log: Path, inbox: queue.Queue[Any]) -> None:
-        threads = str(setup["threads"])
-        environment = {**os.environ, **_ALLOCATOR, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
-        environment["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # without it cuBLAS does not give the same bits twice
         self.task: Task | None = None
         self.ready = False
         with log.open("ab") as errors:
@@ -260,7 +269,7 @@ class _WorkerProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                env=environment,
+                env={**os.environ, **worker_environment(setup["threads"])},
                 text=True,
                 bufsize=1,
             )
