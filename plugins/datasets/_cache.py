@@ -99,7 +99,7 @@ def make(key: str, write: Callable[[Path], dict[str, Any]]) -> Entry:
     folder = _folder(key)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(folder.with_suffix(".lock")):
+        with locked(folder.with_suffix(".lock"), "decodes the same images"):
             return find(key) or _write(folder, write)
     except PermissionError as error:
         raise InputError(f"{error.filename}: may not be written: set {VARIABLE} to another folder") from error
@@ -115,13 +115,16 @@ def _read(folder: Path) -> Entry:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock that one process has at a time; the system frees it when the process ends, however it ends."""
+def locked(path: Path, doing: str) -> Iterator[None]:
+    """Hold a lock that one process has at a time; the system frees it when the process ends, however it ends.
+
+    ``doing`` is what is said of the run that has to be waited for: ``decodes the same images``.
+    """
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        tell_progress("waiting for another run that decodes the same images", 0)
+        tell_progress(f"waiting for another run that {doing}", 0)
         lock.acquire()
     try:
         yield

@@ -22,17 +22,17 @@ def check_memory(needed: int) -> None:
         )
 
 
-def check_disk(needed: int, folder: Path, variable: str) -> None:
+def check_disk(needed: int, folder: Path, variable: str, what: str = "the decoded images take") -> None:
     """Raise InputError where ``needed`` bytes do not fit on the disk of ``folder``, which need not exist yet.
 
-    ``variable`` is the environment variable that chooses another folder.
+    ``variable`` is the environment variable, or the option, that chooses another folder.
     """
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free - _RESERVE
     if needed > free:
         raise InputError(
-            f"the decoded images take {_size(needed)} of disk and {_size(max(0, free))} are free in {folder}:"
+            f"{what} {_size(needed)} of disk and {_size(max(0, free))} are free in {folder}:"
             f" make room, or set {variable} to a folder on a larger disk"
         )
 
