@@ -92,7 +92,7 @@ def find(key: str) -> Entry | None:
 
 
 def make(key: str, write: Callable[[Path], dict[str, Any]]) -> Entry:
-    """Return the entry of ``key``; where there is none, ``write`` makes its files in a folder and returns the meta data.
+    """Return the entry of ``key``; where there is none, ``write`` fills a folder with arrays and returns the meta data.
 
     One process writes, others wait for it. Raises InputError where nothing may be written.
     """
@@ -106,7 +106,7 @@ def make(key: str, write: Callable[[Path], dict[str, Any]]) -> Entry:
 
 
 def _folder(key: str) -> Path:
-    return cache_root() / f"{FORMAT}-{key}"
+    return cache_root() / "images" / f"{FORMAT}-{key}"
 
 
 @lru_cache(maxsize=8)
@@ -163,6 +163,8 @@ def write_parts(
             for block in blocks(name):
                 file.write(block.data)
                 digest.update(block.data)
+            file.flush()
+            os.fsync(file.fileno())  # else a power failure could leave a whole folder of half files
     return {
         "fingerprint": digest.hexdigest(),
         "classes": list(classes),

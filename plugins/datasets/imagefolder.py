@@ -43,7 +43,7 @@ class ImageFolder(Dataset):
     size: Side | Annotated[list[Side], Field(min_length=2, max_length=2)] | None = None
     """Height and width to resize to, or one number for both: images are scaled (bilinear) until they cover it, and what
     juts out is cropped on both sides alike. Without it all images must have one size."""
-    validation: Validation = 0.1
+    validation: Validation = 0
     """Images held out of ``train`` for validation, classes in proportion: a count, or a share in [0, 1)."""
     colour: Literal["as_is", "rgb", "grey"] = "as_is"
     """Whether to convert to colour or grey images; ``as_is`` refuses a mixture."""

@@ -1,0 +1,61 @@
+"""Reads arrays out of an .npz file: headers first, so that what is wrong is known before anything large is read."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunekit import InputError
+
+from ._hints import few, near
+
+_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+
+
+class Header(NamedTuple):
+    """What is known of an array before it is read."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[np.generic]
+
+    def __str__(self) -> str:
+        return f"{self.dtype} [{', '.join(map(str, self.shape))}]"
+
+
+def read_headers(path: Path, keys: Sequence[str]) -> dict[str, Header]:
+    """Return the headers of the arrays called ``keys``. Raises InputError where there is no such file or array."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name.removesuffix(".npy") for name in archive.namelist()]
+            return {key: _header(archive, path, key, names) for key in keys}
+    except zipfile.BadZipFile:
+        raise InputError(f"{path}: is no .npz file (numpy.savez writes one)") from None
+
+
+def read_array(path: Path, key: str) -> NDArray[np.generic]:
+    """Return an array. Objects are never unpickled. Raises InputError where the file is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            array: NDArray[np.generic] = arrays[key]
+            return array
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
+        raise InputError(f"{path}: {key} is damaged: {error}") from error
+
+
+def _header(archive: zipfile.ZipFile, path: Path, key: str, names: list[str]) -> Header:
+    if key not in names:
+        raise InputError(f"{path}: has no array {key!r}{near(key, names) or f' (there: {few(names)})'}")
+    with archive.open(f"{key}.npy") as file:
+        try:
+            shape, _, dtype = _READERS[np.lib.format.read_magic(file)](file)
+        except (KeyError, ValueError, zlib.error) as error:
+            raise InputError(f"{path}: {key} is no array of numbers: {error}") from error
+    if dtype.hasobject:
+        raise InputError(f"{path}: {key} holds Python objects, which are never read: expected an array of numbers")
+    return Header(shape, dtype)
