@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from prunekit import InputError, PrunekitError, __version__, tell_progress
 
+from ._cache import cache_root, locked
+from ._limits import check_disk
+
+VARIABLE = "PRUNEKIT_DATA"
 CHUNK = 1 << 18
 """Bytes read at a time."""
 TIMEOUT = 30.0
@@ -37,76 +39,40 @@ class _NotReceivedError(Exception):
 
 
 def data_folder() -> Path:
-    """Return ``$PRUNEKIT_DATA``, or ``prunekit/data`` in the user's cache folder."""
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.environ.get("PRUNEKIT_DATA") or f"{cache}/prunekit/data").expanduser()
+    """Return ``$PRUNEKIT_DATA``, or the folder ``data`` of prunekit's cache."""
+    chosen = os.environ.get(VARIABLE)
+    return Path(chosen).expanduser() if chosen else cache_root() / "data"
 
 
 def fetch(file: RemoteFile, folder: Path) -> Path:
     """Return ``file`` in ``folder``, its checksum verified; downloaded where it is absent.
 
-    Raises InputError where the file there is another one or the disk is too small; PrunekitError where no host
+    Raises InputError where the file there is another one, or the folder cannot take it; PrunekitError where no host
     delivers, saying which file to put where. Nothing half-written stays.
     """
     path = folder / file.name
-    if not make_once(path, lambda out: _download(file, path, out)):
+    if path.exists() or not _made(file, path):
         _verify(path, file.md5)
     return path
 
 
-def make_once(path: Path, write: Callable[[BinaryIO], None]) -> bool:
-    """Let ``write`` fill ``path`` where it is absent: by one process alone, whole or not at all.
-
-    Returns whether this call made it. Raises InputError where the folder cannot be written.
-    """
-    if path.exists():
-        return False
+def _made(file: RemoteFile, path: Path) -> bool:
+    """Download ``file``, whole or not at all; return False where another run did so while this one waited for it."""
+    part = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return _make_alone(path, write)
+        with locked(path.with_name(f".{path.name}.lock"), "downloads the same file"):
+            if path.exists():
+                return False
+            try:
+                with part.open("wb") as out:
+                    _download(file, path, out)
+                part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
-
-
-def _make_alone(path: Path, write: Callable[[BinaryIO], None]) -> bool:
-    part = path.with_name(f"{path.name}.part")
-    with _held(path):
-        if path.exists():  # another process has made it while this one waited
-            return False
-        try:
-            with part.open("wb") as out:
-                write(out)
-                out.flush()
-                os.fsync(out.fileno())  # else a power failure could leave a whole name on half the contents
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
     return True
-
-
-@contextmanager
-def _held(path: Path) -> Iterator[None]:
-    """Keep other processes from making ``path``; say so where one of them has to be waited for."""
-    from filelock import FileLock, Timeout  # these take 40 ms
-
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        tell_progress(f"waiting for another process to make {path.name}", 0)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def check_room(folder: Path, needed: int) -> None:
-    """Raise InputError where fewer than ``needed`` bytes are free on the disk of ``folder`` (or of its parents)."""
-    existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
-    free = shutil.disk_usage(existing).free
-    if needed > free:
-        raise InputError(f"{folder}: {needed / 1e6:,.1f} MB are needed and {free / 1e6:,.1f} MB are free on its disk")
 
 
 def _verify(path: Path, md5: str) -> None:
@@ -145,15 +111,15 @@ def _write_verified(file: RemoteFile, chunks: Iterator[bytes], out: BinaryIO) ->
 
 
 def _receive(url: str, name: str, folder: Path) -> Iterator[bytes]:
-    """Yield the contents of ``url``. Raises InputError where ``folder`` has no room for them."""
-    from http.client import HTTPException  # these take 40 ms, too
+    """Yield the contents of ``url``, a chunk at a time. Raises InputError where ``folder`` has no room for them."""
+    from http.client import HTTPException  # these take 40 ms
     from urllib.request import Request, urlopen
 
     done = 0
     try:
         with urlopen(Request(url, headers={"User-Agent": f"prunekit/{__version__}"}), timeout=TIMEOUT) as response:
             total = response.length
-            check_room(folder, total or 0)
+            check_disk(total or 0, folder, "`root`", f"{name} takes")
             tell_progress(f"downloading {name}", 0, total)
             while chunk := response.read(CHUNK):
                 yield chunk
@@ -166,9 +132,9 @@ def _receive(url: str, name: str, folder: Path) -> Iterator[bytes]:
 
 
 def _reason(error: Exception) -> str:
-    """Return what went wrong on the way, without the wrapping that urllib gives it."""
+    """Return in one line what went wrong on the way, without the wrapping that urllib gives it."""
     cause = getattr(error, "reason", error)
-    text = getattr(cause, "strerror", None) or str(cause) or type(error).__name__
+    text = " ".join((getattr(cause, "strerror", None) or str(cause)).split()) or type(error).__name__
     return f"HTTP {error.code} {text}" if hasattr(error, "code") else text
 
 

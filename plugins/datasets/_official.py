@@ -1,18 +1,20 @@
-"""What the published data sets share: known files, fetched once, decoded once, from then on mapped into memory."""
+"""What the published data sets share: known files, fetched once, decoded once into the cache."""
 
 from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
 from pathlib import Path
-from typing import BinaryIO, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prunekit import Dataset, DataSummary, ImageData, ImageShape, Split
 
-from ._download import RemoteFile, check_room, data_folder, fetch, make_once
+from . import _cache
+from ._download import RemoteFile, data_folder, fetch
+from ._limits import check_disk
 from ._validation import Validation, cut_validation, held_out
 
 Decoded = tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -35,8 +37,8 @@ class OfficialImages(Dataset):
     testing: ClassVar[int]
 
     root: str | None = None
-    """Folder of the published files, to which absent ones are downloaded. Default: $PRUNEKIT_DATA, else prunekit/data
-    in the user's cache folder ($XDG_CACHE_HOME, else ~/.cache); the decoded images are kept there in any case."""
+    """Folder of the published files, to which absent ones are downloaded. Default: $PRUNEKIT_DATA, else the folder data
+    of prunekit's cache ($PRUNEKIT_CACHE, else ~/.cache/prunekit). The cache also keeps the decoded images."""
     validation: Validation = 0
     """Images held out for validation, of those for training: a count, or a share in [0, 1). Balanced over the classes
     and fixed by the ids."""
@@ -51,45 +53,38 @@ class OfficialImages(Dataset):
         return DataSummary(self.shape, self.classes, self.training - held, held, self.testing)
 
     def fingerprint(self) -> str | None:
-        """Return a digest of the files' checksums and the split; None before the first load on this machine."""
-        if not self._decoded.is_file():
+        """Return a digest of the files' checksums and the split; None before the first load with this cache."""
+        if _cache.find(self._key) is None:
             return None
-        contents = (self.name, [file.md5 for file in self.files], held_out(self.validation, self.training))
-        return hashlib.sha256(repr(contents).encode()).hexdigest()
+        return hashlib.sha256(f"{self._key} {held_out(self.validation, self.training)}".encode()).hexdigest()
 
     def load(self) -> ImageData:
-        """Return the images, mapped from the file that the first load on this machine makes of the official ones."""
-        make_once(self._decoded, self._write_decoded)
-        # Private pages: writable for torch's sake, never written back, shared by all processes.
-        contents = np.asarray(np.memmap(self._decoded, np.uint8, mode="c"))
-        labels, images = np.split(contents, [self.training + self.testing])
-        images = images.reshape(-1, self.shape.channels, self.shape.height, self.shape.width)
-        train, test = (
-            self._split(part, labels[chosen], images[chosen])
-            for part, chosen in (("train", slice(self.training)), ("test", slice(self.training, None)))
+        """Map the decoded images into memory; fetch and decode the files where that was not done before."""
+        data = (_cache.find(self._key) or _cache.make(self._key, self._write)).load()
+        if not held_out(self.validation, self.training):
+            return data
+        labels, ids = data.train.labels, data.train.ids
+        trained, held = (
+            Split(data.train.images[part], labels[part], tuple(ids[i] for i in part))
+            for part in cut_validation(labels, ids, self.validation)
         )
-        return ImageData(self.classes, *self._cut(train), test)
+        return ImageData(data.classes, trained, held, data.test)
 
     @property
-    def _decoded(self) -> Path:
-        """File of labels, then images, a byte per value. Its name says what it was made of, so it needs no check."""
-        digest = hashlib.sha256(" ".join(file.md5 for file in self.files).encode()).hexdigest()[:16]
-        return data_folder() / "decoded" / f"{self.name}-{digest}.uint8"
+    def _key(self) -> str:
+        """Name of the cache entry: what the files hold. The validation part is cut when it is loaded."""
+        return f"{self.name}-{hashlib.sha256(' '.join(file.md5 for file in self.files).encode()).hexdigest()[:32]}"
 
-    def _write_decoded(self, out: BinaryIO) -> None:
+    def _write(self, folder: Path) -> dict[str, Any]:
+        """Decode everything into ``folder``."""
         pixels = self.shape.channels * self.shape.height * self.shape.width
-        check_room(self._decoded.parent, (self.training + self.testing) * (1 + pixels))
-        folder = data_folder() if self.root is None else Path(self.root).expanduser()
-        for array in self.decode([fetch(file, folder / self.subfolder) for file in self.files]):
-            out.write(np.ascontiguousarray(array).data)
+        check_disk((self.training + self.testing) * pixels, _cache.cache_root(), _cache.VARIABLE)
+        root = data_folder() if self.root is None else Path(self.root).expanduser()
+        labels, images = self.decode([fetch(file, root / self.subfolder) for file in self.files])
+        chosen = {"train": slice(self.training), "validation": slice(0), "test": slice(self.training, None)}
+        parts = {part: self._part(part, labels[where]) for part, where in chosen.items()}
+        return _cache.write_parts(folder, self.classes, self.shape, parts, lambda part: [images[chosen[part]]])
 
-    def _split(self, part: str, labels: NDArray[np.uint8], images: NDArray[np.uint8]) -> Split:
-        return Split(images, labels.astype(np.int64), tuple(f"{self.name}-{part}-{i:05d}" for i in range(len(labels))))
-
-    def _cut(self, train: Split) -> tuple[Split, Split]:
-        """Return what is trained on and what is held out; copies only where something is."""
-        if not held_out(self.validation, self.training):
-            return train, Split(train.images[:0], train.labels[:0], ())
-        parts = cut_validation(train.labels, train.ids, self.validation)
-        kept, held = (Split(train.images[i], train.labels[i], tuple(train.ids[j] for j in i)) for i in parts)
-        return kept, held
+    def _part(self, part: str, labels: NDArray[np.uint8]) -> _cache.Part:
+        ids = tuple(f"{self.name}-{part}-{i:05d}" for i in range(len(labels)))
+        return _cache.Part(labels.astype(np.int64), ids)
