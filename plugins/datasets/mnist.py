@@ -19,8 +19,9 @@ NAMES = ("train-labels-idx1-ubyte", "t10k-labels-idx1-ubyte", "train-images-idx3
 
 def idx_files(mirrors: tuple[str, ...], md5s: tuple[str, str, str, str]) -> tuple[RemoteFile, ...]:
     """Return the four files with their checksums (in the order of ``NAMES``), as any of ``mirrors`` has them."""
+    note = f"the set is {', '.join(f'{name}.gz' for name in NAMES)}"
     return tuple(
-        RemoteFile(f"{name}.gz", md5, tuple(f"{mirror}{name}.gz" for mirror in mirrors))
+        RemoteFile(f"{name}.gz", md5, tuple(f"{mirror}{name}.gz" for mirror in mirrors), note)
         for name, md5 in zip(NAMES, md5s, strict=True)
     )
 

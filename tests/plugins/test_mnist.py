@@ -112,6 +112,11 @@ def test_checksums_mirrors_and_classes_are_torchvisions() -> None:
     assert [name[0] for name in datasets.MNIST.classes] == list(Mnist.classes)
 
 
+def test_somebody_who_fetches_by_hand_is_told_of_all_files() -> None:
+    for file in (*Mnist.files, *FashionMnist.files):
+        assert all(other.name in file.note for other in Mnist.files)
+
+
 def test_a_file_that_is_missing_at_the_host_is_named_with_its_folder(files: Host, tmp_path: Path) -> None:
     del files.contents["t10k-images-idx3-ubyte.gz"]
     with pytest.raises(PrunekitError) as caught:
