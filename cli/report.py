@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ FORMATS = ("table", "json", "csv", "markdown", "latex")
     help="Compare A, B… with REF (default: the recipe's comparisons); repeatable.",
 )
 @click.option("--format", "layout", type=click.Choice(FORMATS), default="table", help="How to print.")
+@click.option("--published", is_flag=True, help="Set the recipe's published numbers beside the study's.")
 @click.option(
     "--examples",
     type=click.Path(path_type=Path),
@@ -35,15 +37,20 @@ FORMATS = ("table", "json", "csv", "markdown", "latex")
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="DIR", help="Results (default: $PRUNEKIT_RUNS or ./runs)."
 )
-def report(study: str | None, pairs: tuple[str, ...], layout: str, examples: Path | None, out: Path | None) -> None:
+def report(
+    study: str | None, pairs: tuple[str, ...], layout: str, published: bool, examples: Path | None, out: Path | None
+) -> None:
     """Show what pruning lost in STUDY (default: the one run last), with the chance level beside every finding.
 
     \b
     Examples:
       prunekit report --compare dense,sparse
       prunekit report scl-oneshot-90 --format json > report.json
+      prunekit report table1 --published
       prunekit report --examples examples.parquet
     """
+    # A report multiplies small matrices: threads that wait for each other take longer. Read as numpy is imported.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     from prunekit.report.build import build_report
     from prunekit.report.examples import check_path, write_examples
     from prunekit.report.load import load_study
@@ -52,7 +59,7 @@ def report(study: str | None, pairs: tuple[str, ...], layout: str, examples: Pat
     if examples is not None:
         check_path(examples)
     loaded = load_study(out or default_root(), study)
-    built = build_report(loaded, comparisons_of(loaded, pairs))
+    built = build_report(loaded, comparisons_of(loaded, pairs), published=published)
     if layout == "table":
         from prunekit.report.terminal import print_report
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
         Augmentation,
         Backbone,
         Batch,
-        Column,
         Comparison,
         Criterion,
         Dataset,
@@ -33,14 +32,13 @@ if TYPE_CHECKING:
         Sparsity,
         Split,
         StudyColumns,
-        Summary,
-        Table,
         TrainableNetwork,
     )
     from prunekit.pruner import Pruner
     from prunekit.registry import register
     from prunekit.runner import run
     from prunekit.splits import stratified_split
+    from prunekit.tables import Column, Headline, Number, Summary, Table
     from prunekit.times import Progress, Time
 
 __version__ = "0.1.0"
@@ -53,11 +51,13 @@ __all__ = [
     "Criterion",
     "DataSummary",
     "Dataset",
+    "Headline",
     "ImageData",
     "ImageShape",
     "InputError",
     "LrSchedule",
     "Measure",
+    "Number",
     "Objective",
     "ObservedMember",
     "Optimizer",
@@ -80,7 +80,7 @@ __all__ = [
     "tell_progress",
 ]
 
-_LIGHTEST_FIRST = ("errors", "times", "protocols", "splits", "progress", "registry", "runner", "pruner")
+_LIGHTEST_FIRST = ("errors", "times", "tables", "protocols", "splits", "progress", "registry", "runner", "pruner")
 
 
 def __dir__() -> list[str]:

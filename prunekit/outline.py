@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from prunekit.errors import InputError
 from prunekit.expansion import Repetition
-from prunekit.protocols import Measure
-from prunekit.stages import TrainStage, as_recipe
+from prunekit.protocols import Measure, Options
+from prunekit.stages import TrainStage, as_recipe, options_in
 from prunekit.store import Store
 from prunekit.study import PlannedStage, Population, Study, columns_of
 
@@ -89,6 +89,7 @@ def describe(study: Study) -> dict[str, Any]:
         "plugins": _files_of(recipe.measures, study),
         "measures": [as_recipe(measure) for measure in recipe.measures],
         "comparisons": [{"reference": c.reference, "pruned": c.pruned} for c in recipe.comparisons],
+        "readings": _readings(study),
         "published": as_recipe(recipe.published) if recipe.published else None,
         "populations": {
             name: {
@@ -103,6 +104,30 @@ def describe(study: Study) -> dict[str, Any]:
             for name, population in study.populations.items()
         },
     }
+
+
+def _readings(study: Study) -> list[str]:
+    """Return which readings of the method the options are, with their stages where not all of a kind read alike."""
+    where: dict[type[Options], dict[str, dict[str, None]]] = {}
+    for place, options in _options(study):
+        if reading := options.reading:
+            where.setdefault(type(options), {}).setdefault(reading, {})[place] = None
+    return [
+        f"{reading} ({', '.join(places)})" if len(readings) > 1 else reading
+        for readings in where.values()
+        for reading, places in readings.items()
+    ]
+
+
+def _options(study: Study) -> Iterator[tuple[str, Options]]:
+    """Yield the options of the study, with what they belong to in words."""
+    recipe, repetitions = study.recipe, study.source.repetitions
+    blocks: list[tuple[str, Options]] = [("data", recipe.data), ("model", recipe.model)]
+    for name, population in recipe.populations.items():
+        called = repetitions[name].group if name in repetitions else population.title or name
+        blocks += [(f"{called} {title}", stage) for title, stage in population.stages.items()]
+    for place, block in blocks:
+        yield from ((place, options) for options in options_in(block))
 
 
 def _repetition(place: Repetition | None) -> dict[str, Any] | None:

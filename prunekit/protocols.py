@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
 import numpy as np
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
 from prunekit.errors import did_you_mean
+from prunekit.tables import Summary
 from prunekit.times import Progress
 
 if TYPE_CHECKING:
@@ -353,39 +354,6 @@ class StudyColumns(Protocol):
     ids: tuple[str, ...]
     labels: NDArray[np.int64]
     populations: Mapping[str, PopulationColumns]
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a table. ``format`` is a format specification such as ``.2f``; text is shown as it is."""
-
-    name: str
-    format: str = ""
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of raw values; a cell is text, a number, or None where a value does not exist."""
-
-    title: str
-    columns: tuple[Column, ...]
-    rows: list[tuple[str | float | int | None, ...]]
-    note: str = ""
-
-
-@dataclass
-class Summary:
-    """What a measure says of a study."""
-
-    populations: dict[str, Any] = field(default_factory=dict)
-    """JSON value by population; stands under the measure's name in the report's ``populations``."""
-    comparisons: list[Any] = field(default_factory=list)
-    """JSON value per comparison, in their order; stands under the measure's name in the report's ``comparisons``."""
-    tables: list[Table] = field(default_factory=list)
-    clauses: list[str] = field(default_factory=list)
-    """One clause per comparison for its closing sentence; says no more than the numbers do."""
-    readings: list[str] = field(default_factory=list)
-    """Which reading of the method was used, where there are several."""
 
 
 class Measure(Plugin):

@@ -40,14 +40,18 @@ def as_recipe(options: Options) -> Any:
     return {"name": name, **short} if short else name
 
 
-def plugins_in(value: object) -> Iterator[Plugin]:
-    """Yield every plugin in ``value``, an Options or a collection of them."""
-    if isinstance(value, Plugin):
-        yield value
+def options_in(value: object) -> Iterator[Options]:
+    """Yield every Options in ``value``: itself, and those in its fields or in a collection."""
     if isinstance(value, Options):
+        yield value
         value = dict(value)
     for each in value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():
-        yield from plugins_in(each)
+        yield from options_in(each)
+
+
+def plugins_in(value: object) -> Iterator[Plugin]:
+    """Yield every plugin in ``value``, an Options or a collection of them."""
+    return (each for each in options_in(value) if isinstance(each, Plugin))
 
 
 def _plain(value: Any) -> Any:

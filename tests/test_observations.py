@@ -10,8 +10,9 @@ import pytest
 
 from prunekit.errors import PrunekitError
 from prunekit.observations import checked_columns
-from prunekit.protocols import Measure, Summary
+from prunekit.protocols import Measure
 from prunekit.store import Store
+from prunekit.tables import Summary
 
 
 class Watchful(Measure):

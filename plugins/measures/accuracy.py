@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prunekit import Column, Comparison, Measure, StudyColumns, Summary, Table, register
+from prunekit import Column, Comparison, Headline, Measure, Number, StudyColumns, Summary, Table, register
 
 
 def member_accuracies(predictions: NDArray[np.integer], labels: NDArray[np.integer]) -> NDArray[np.float64]:
@@ -64,12 +64,23 @@ class Accuracy(Measure):
                 "per_class": dict(zip(study.classes, per_class[name], strict=True)),
             }
             rows.append((name, len(members), population.sparsity, mean, std, members.min(), members.max()))
+        summary.headline = Headline(
+            "accuracy, %",
+            ".2f",
+            populations={name: _in_percent(each) for name, each in summary.populations.items()},
+            note="accuracy: mean ± standard deviation (ddof 1) over members",
+        )
         summary.tables = [_overall(rows), *(_per_class(study, each, per_class) for each in comparisons)]
         for comparison in comparisons:
             before, after = (summary.populations[x]["mean"] for x in (comparison.reference, comparison.pruned))
             summary.comparisons.append({"difference": after - before})
             summary.clauses.append(f"accuracy {100 * before:.1f} → {100 * after:.1f} %")
         return summary
+
+
+def _in_percent(accuracy: dict[str, Any]) -> Number:
+    std = accuracy["std"]
+    return Number(100 * accuracy["mean"], None if std is None else 100 * std)
 
 
 def _overall(rows: list[tuple[Any, ...]]) -> Table:
@@ -106,4 +117,5 @@ def _per_class(study: StudyColumns, comparison: Comparison, per_class: dict[str,
         ),
         rows=list(zip(*values, strict=True)),
         note=f"Change: {comparison.pruned} less {comparison.reference}.",
+        detail=True,
     )

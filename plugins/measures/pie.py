@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from prunekit import Column, Comparison, Measure, PopulationColumns, StudyColumns, Summary, Table, register
+from prunekit import (
+    Column,
+    Comparison,
+    Headline,
+    Measure,
+    Number,
+    PopulationColumns,
+    StudyColumns,
+    Summary,
+    Table,
+    register,
+)
 
 from ._chance import PermutationTest, count_interval, permutation_test
 from ._votes import Ties, modal_labels, modal_shares, tied
@@ -18,9 +30,15 @@ from ._votes import Ties, modal_labels, modal_shares, tied
 __all__ = ["Pie", "modal_labels", "pruning_identified_exemplars"]
 
 CLEAREST = 10
+MOST_NAMED = 4
+"""Comparisons and populations that a reading names one by one."""
 TESTS = (
     "two tests are made of every change, one of the count of PIEs and one of the distance between the vote shares; "
     "neither p is corrected for there being two"
+)
+HEADLINE = (
+    "PIE: examples whose modal label changes with pruning; its p is the smaller one of two tests, of the count and of "
+    "the votes, doubled for being two"
 )
 
 
@@ -39,30 +57,66 @@ def pruning_identified_exemplars(
 
 
 @dataclass(frozen=True)
-class _Change:
-    """From a reference to another population: modal labels, shares and chance."""
+class _Votes:
+    """What the members of a population predict, and which label wins."""
 
-    population: str
-    members: tuple[int, int]
+    name: str
+    seeds: tuple[int, ...]
+    predictions: NDArray[np.integer]
+    modal: NDArray[np.int64]
+    share: NDArray[np.float64]
+    """[N]: of the members that predict the modal label."""
+    ties: int
+
+    @classmethod
+    def of(cls, population: PopulationColumns, ties: Ties) -> _Votes:
+        predictions = population["prediction"]
+        modal = modal_labels(predictions, ties)
+        shares = modal_shares(predictions, modal)
+        return cls(population.name, population.seeds, predictions, modal, shares, int(tied(predictions).sum()))
+
+
+@dataclass(frozen=True)
+class _Change:
+    """From a reference to another population: what changed, and by chance."""
+
+    reference: _Votes
+    other: _Votes
     paired: bool
-    before: NDArray[np.int64]
-    after: NDArray[np.int64]
-    share_before: NDArray[np.float64]
-    share_after: NDArray[np.float64]
-    ties: tuple[int, int]
     chance: PermutationTest
     interval: tuple[float, float] | None
 
+    @classmethod
+    def between(cls, reference: _Votes, other: _Votes, related: bool, ties: Ties, permutations: int) -> _Change:
+        paired = related and reference.seeds == other.seeds
+        one, two = reference.predictions, other.predictions
+        chance = permutation_test(one, two, paired=paired, ties=ties, permutations=permutations)
+        return cls(reference, other, paired, chance, count_interval(one, two, paired=paired, ties=ties))
+
+    @property
+    def where(self) -> str:
+        return f"{self.reference.name} → {self.other.name}"
+
+    @property
+    def members(self) -> str:
+        return f"{len(self.reference.seeds)} + {len(self.other.seeds)} members"
+
     @property
     def pies(self) -> NDArray[np.bool_]:
-        changed: NDArray[np.bool_] = self.before != self.after
+        changed: NDArray[np.bool_] = self.reference.modal != self.other.modal
         return changed
 
     @property
     def clearest(self) -> NDArray[np.intp]:
         """Positions of the PIEs, those with the largest sum of both vote shares first."""
         found = np.flatnonzero(self.pies)
-        return found[np.argsort(-(self.share_before + self.share_after)[found], kind="stable")]
+        return found[np.argsort(-(self.reference.share + self.other.share)[found], kind="stable")]
+
+    @property
+    def number(self) -> Number:
+        """The count, with the smaller p of the two tests, doubled for being two."""
+        p, smallest = min(self.chance.p, self.chance.votes_p), self.chance.smallest_p
+        return Number(self.chance.count, p=min(1.0, 2 * p), smallest_p=min(1.0, 2 * smallest))
 
 
 @register("pie", source="Hooker et al. 2019, arXiv 1911.05248; Corti et al. 2022, arXiv 2207.00200")
@@ -76,55 +130,32 @@ class Pie(Measure):
 
     def summarise(self, study: StudyColumns, comparisons: Sequence[Comparison]) -> Summary:
         """Count PIEs per comparison, with the control's beside them."""
-        summary = Summary(readings=[f"modal label: ties go to the {self.ties} class index", TESTS])
-        headline: list[tuple[Any, ...]] = []
-        for comparison in comparisons:
-            reference = study.populations[comparison.reference]
-            change = self._change(reference, study.populations[comparison.pruned], comparison.paired)
-            control = (
-                self._change(reference, study.populations[comparison.control], comparison.paired)
-                if comparison.control is not None
-                else None
-            )
-            changes = [change, *([control] if control else [])]
-            rows = [_headline_row(comparison.reference, each) for each in changes]
-            headline += [row for row in rows if row not in headline]  # comparisons may share a control
-            summary.comparisons.append(_as_json(study, change, control))
-            summary.tables += [_class_table(study, comparison, changes), _clearest_table(study, comparison, change)]
-            summary.clauses.append(_clause(change, control))
-            summary.readings.append(self._reading(comparison, change))
-        if headline:
-            summary.tables.insert(0, _headline_table(headline))
+
+        @cache
+        def votes(name: str) -> _Votes:
+            return _Votes.of(study.populations[name], self.ties)
+
+        @cache  # comparisons may share a control
+        def change(reference: str, other: str, related: bool) -> _Change:
+            return _Change.between(votes(reference), votes(other), related, self.ties, self.permutations)
+
+        summary = Summary()
+        changes: dict[str, _Change] = {}
+        numbers = []
+        for each in comparisons:
+            pruned = change(each.reference, each.pruned, each.paired)
+            control = change(each.reference, each.control, each.paired) if each.control is not None else None
+            both = [pruned, *([control] if control else [])]
+            changes |= {one.where: one for one in both}
+            numbers.append(pruned.number)
+            summary.comparisons.append(_as_json(study, pruned, control))
+            summary.tables += [_class_table(study, both), _clearest_table(study, pruned)]
+            summary.clauses.append(_clause(pruned, control))
+        if changes:
+            summary.headline = Headline("PIE", ",d", comparisons=numbers, note=HEADLINE)
+            summary.tables.insert(0, _headline_table(changes.values()))
+        summary.readings = [f"modal label: ties go to the {self.ties} class index", TESTS, *_readings(changes.values())]
         return summary
-
-    def _change(self, reference: PopulationColumns, other: PopulationColumns, related: bool) -> _Change:
-        paired = related and reference.seeds == other.seeds
-        one, two = reference["prediction"], other["prediction"]
-        before, after = modal_labels(one, self.ties), modal_labels(two, self.ties)
-        return _Change(
-            population=other.name,
-            members=(len(one), len(two)),
-            paired=paired,
-            before=before,
-            after=after,
-            share_before=modal_shares(one, before),
-            share_after=modal_shares(two, after),
-            ties=(int(tied(one).sum()), int(tied(two).sum())),
-            chance=permutation_test(one, two, paired=paired, ties=self.ties, permutations=self.permutations),
-            interval=count_interval(one, two, paired=paired, ties=self.ties),
-        )
-
-    def _reading(self, comparison: Comparison, change: _Change) -> str:
-        chance, ties = change.chance, change.ties
-        how = "swaps within seed pairs" if change.paired else "deals of all members"
-        number = (
-            f"{chance.permutations:,} {how} drawn" if chance.drawn else f"all {chance.permutations:,} distinct {how}"
-        )
-        return (
-            f"{comparison.reference} → {comparison.pruned}: {change.members[0]} + {change.members[1]} members, "
-            f"chance from {number}; "
-            f"ties: {ties[0]:,} in {comparison.reference}, {ties[1]:,} in {comparison.pruned}"
-        )
 
 
 # ------------------------------------------------------------------------------------------------------------- JSON
@@ -134,15 +165,15 @@ def _as_json(study: StudyColumns, change: _Change, control: _Change | None) -> d
     per_class = np.bincount(study.labels[change.pies], minlength=len(study.classes))
     return {
         **_counts(change),
-        "ties": {"reference": change.ties[0], "pruned": change.ties[1]},
+        "ties": {"reference": change.reference.ties, "pruned": change.other.ties},
         "per_class": {name: int(n) for name, n in zip(study.classes, per_class, strict=True)},
         "examples": [_example(study, change, i) for i in change.clearest],
-        "control": None if control is None else {"population": control.population, **_counts(control)},
+        "control": None if control is None else {"population": control.other.name, **_counts(control)},
     }
 
 
 def _counts(change: _Change) -> dict[str, Any]:
-    chance, examples = change.chance, len(change.before)
+    chance, examples = change.chance, len(change.pies)
     return {
         "count": chance.count,
         "fraction": chance.count / examples if examples else None,
@@ -161,25 +192,24 @@ def _example(study: StudyColumns, change: _Change, i: int) -> dict[str, Any]:
     return {
         "id": study.ids[i],
         "label": study.classes[study.labels[i]],
-        "reference": study.classes[change.before[i]],
-        "pruned": study.classes[change.after[i]],
-        "reference_share": float(change.share_before[i]),
-        "pruned_share": float(change.share_after[i]),
+        "reference": study.classes[change.reference.modal[i]],
+        "pruned": study.classes[change.other.modal[i]],
+        "reference_share": float(change.reference.share[i]),
+        "pruned_share": float(change.other.share[i]),
     }
 
 
 # ----------------------------------------------------------------------------------------------------------- tables
 
 
-def _headline_row(reference: str, change: _Change) -> tuple[Any, ...]:
-    chance, examples = change.chance, len(change.before)
+def _headline_row(change: _Change) -> tuple[Any, ...]:
+    chance, examples = change.chance, len(change.pies)
     low, high = change.interval or (None, None)
     share = chance.count / examples if examples else None
-    where = f"{reference} → {change.population}"
-    return where, chance.count, share, low, high, chance.expected, chance.p, chance.votes_p, chance.smallest_p
+    return change.where, chance.count, share, low, high, chance.expected, chance.p, chance.votes_p, chance.smallest_p
 
 
-def _headline_table(rows: list[tuple[Any, ...]]) -> Table:
+def _headline_table(changes: Collection[_Change]) -> Table:
     return Table(
         title="Pruning-identified exemplars",
         columns=(
@@ -193,7 +223,7 @@ def _headline_table(rows: list[tuple[Any, ...]]) -> Table:
             Column("p of votes", ".2g"),
             Column("Smallest p", ".2g"),
         ),
-        rows=rows,
+        rows=[_headline_row(each) for each in changes],
         note="95 %: interval for the count that studies like this one give on average. "
         "By chance: mean count when it does not matter which population a member belongs to. "
         "Two tests are made: p of count is the share of such counts that are as large; p of votes is the same for the "
@@ -202,40 +232,42 @@ def _headline_table(rows: list[tuple[Any, ...]]) -> Table:
     )
 
 
-def _class_table(study: StudyColumns, comparison: Comparison, changes: list[_Change]) -> Table:
-    """PIEs by true class: the pruned population's, those expected by chance, the control's."""
+def _class_table(study: StudyColumns, changes: list[_Change]) -> Table:
+    """PIEs by true class: the pruned population's (it comes first), those expected by chance, the control's."""
     classes, labels = len(study.classes), study.labels
     images = np.bincount(labels, minlength=classes)
     columns: list[Column] = [Column("Class"), Column("Images", ",d")]
     values: list[list[Any]] = [list(study.classes), images.tolist()]
     for change in changes:
-        whose = "" if change.population == comparison.pruned else f", {change.population}"
+        whose = "" if change is changes[0] else f", {change.other.name}"
         columns += [Column(f"PIEs{whose}", ",d"), Column(f"By chance{whose}", ",.1f")]
         values.append(np.bincount(labels[change.pies], minlength=classes).tolist())
         values.append(np.bincount(labels, weights=change.chance.by_example, minlength=classes).tolist())
     return Table(
-        title=f"PIEs by true class: {comparison.reference} → {comparison.pruned}",
+        title=f"PIEs by true class: {changes[0].where}",
         columns=tuple(columns),
         rows=list(zip(*values, strict=True)),
+        detail=True,
     )
 
 
-def _clearest_table(study: StudyColumns, comparison: Comparison, change: _Change) -> Table:
+def _clearest_table(study: StudyColumns, change: _Change) -> Table:
     examples = (_example(study, change, i) for i in change.clearest[:CLEAREST])
     keys = ("id", "label", "reference", "reference_share", "pruned", "pruned_share")
     return Table(
-        title=f"Clearest PIEs: {comparison.reference} → {comparison.pruned}",
+        title=f"Clearest PIEs: {change.where}",
         columns=(
             Column("Example"),
             Column("True class"),
-            Column(f"In {comparison.reference}"),
-            Column(f"Votes in {comparison.reference}", ".0%"),
-            Column(f"In {comparison.pruned}"),
-            Column(f"Votes in {comparison.pruned}", ".0%"),
+            Column(f"In {change.reference.name}"),
+            Column(f"Votes in {change.reference.name}", ".0%"),
+            Column(f"In {change.other.name}"),
+            Column(f"Votes in {change.other.name}", ".0%"),
         ),
         rows=[tuple(example[key] for key in keys) for example in examples],
         note="The modal label in either population and the share of its members that vote for it; "
         "clearest: the largest sum of both shares.",
+        detail=True,
     )
 
 
@@ -244,15 +276,15 @@ def _clearest_table(study: StudyColumns, comparison: Comparison, change: _Change
 
 def _clause(change: _Change, control: _Change | None) -> str:
     """Say what changed, and no more than the p-value allows."""
-    chance, images = change.chance, len(change.before)
+    chance, images = change.chance, len(change.pies)
     whose = "its" if chance.count < 2 else "their"
     what = f"{_number(chance.count)} of {images:,} test images changed {whose} modal label"
     expected = _rounded(chance.expected)
     if chance.p <= 0.05:
         text = f"{what} where seed noise alone changes {expected} (p = {chance.p:.2g})"
     elif chance.smallest_p > 0.05:
-        members = f"{change.members[0]} + {change.members[1]} members cannot tell"
-        text = f"{what} where seed noise alone changes {expected} ({members}: smallest p {chance.smallest_p:.2g})"
+        few = f"{change.members} cannot tell: smallest p {chance.smallest_p:.2g}"
+        text = f"{what} where seed noise alone changes {expected} ({few})"
     elif chance.votes_p <= 0.05:
         text = (
             f"{what}, a number that seed noise alone can give ({expected} expected, p = {chance.p:.2g}), "
@@ -263,6 +295,33 @@ def _clause(change: _Change, control: _Change | None) -> str:
     if control is not None:
         text += f"; fine-tuning without pruning changes {_number(control.chance.count)}"
     return text
+
+
+def _readings(changes: Collection[_Change]) -> list[str]:
+    """Say how chance was found, once for all comparisons that share it, and how many modal labels are tied."""
+    shared: dict[str, list[str]] = {}
+    for change in changes:
+        shared.setdefault(_how(change), []).append(change.where)
+    readings = [
+        f"{', '.join(where) if len(where) <= MOST_NAMED else f'{len(where)} comparisons'}: {how}"
+        for how, where in shared.items()
+    ]
+    ties = {votes.name: votes.ties for change in changes for votes in (change.reference, change.other)}
+    return [*readings, f"tied modal labels: {_tied(ties)}"] if ties else readings
+
+
+def _tied(ties: dict[str, int]) -> str:
+    """List the number of every population, or the fewest and the most where there are many of them."""
+    listed = [f"{number:,} in {name}" for name, number in sorted(ties.items(), key=lambda each: each[1])]
+    return f"from {listed[0]} to {listed[-1]}" if len(listed) > MOST_NAMED else ", ".join(listed)
+
+
+def _how(change: _Change) -> str:
+    how = "swaps within seed pairs" if change.paired else "deals of all members"
+    number = f"{change.chance.permutations:,}"
+    return f"{change.members}, chance from " + (
+        f"{number} {how} drawn" if change.chance.drawn else f"all {number} distinct {how}"
+    )
 
 
 def _number(count: int) -> str:

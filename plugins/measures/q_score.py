@@ -84,7 +84,7 @@ class QScore(Measure):
         return Summary(
             populations=dict(values),
             comparisons=[_compared(values, each) for each in comparisons],
-            tables=[_table(each, values) for each in comparisons],
+            tables=[_table(values)],
             clauses=["" for _ in comparisons],
             readings=[
                 "Q-Score: features divided by their L2 norm, standard deviation over dimensions with ddof 0 (as in the "
@@ -113,17 +113,16 @@ def _compared(values: dict[str, Any], comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _table(comparison: Comparison, values: dict[str, Any]) -> Table:
-    shown = [comparison.reference, comparison.pruned, *([comparison.control] if comparison.control else [])]
-    columns = [Column("Quantity")]
-    for name in shown:
-        columns += [Column(name, ".3f"), Column(f"std, {name}", ".3f")]
+def _table(values: dict[str, dict[str, dict[str, float]]]) -> Table:
+    columns = [Column("Population")]
+    for text in QUANTITIES.values():
+        columns += [Column(text, ".3f"), Column(f"std, {text}", ".3f")]
     rows: list[tuple[Any, ...]] = [
-        (text, *(values[name][key][statistic] for name in shown for statistic in ("mean", "std")))
-        for key, text in QUANTITIES.items()
+        (name, *(found[key][statistic] for key in QUANTITIES for statistic in ("mean", "std")))
+        for name, found in values.items()
     ]
     return Table(
-        title=f"Representations: {comparison.reference} → {comparison.pruned}",
+        title="Representations",
         columns=tuple(columns),
         rows=rows,
         note="Mean and standard deviation over examples of the mean over members.",

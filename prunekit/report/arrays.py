@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from prunekit.errors import InputError, did_you_mean
 from prunekit.protocols import Comparison, Measure, PopulationColumns, StudyColumns
+from prunekit.tables import Number
 
 
 @dataclass
@@ -52,6 +53,25 @@ class Data(TypedDict):
     examples: int
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a population stands among those that a recipe repeats."""
+
+    axis: str
+    value: str | float | int
+    group: str
+    """What those along the axis are called together."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a publication found, in the units of the headlines."""
+
+    source: str
+    populations: Mapping[str, Mapping[str, Number]]
+    """By population and measure."""
+
+
 def unrelated(reference: str, pruned: str) -> Comparison:
     """Compare two populations of which no more is known: unpaired, without a control."""
     return Comparison(reference, pruned, control=None, paired=False)
@@ -69,6 +89,11 @@ class LoadedStudy:
     measures: Sequence[Measure]
     notes: Sequence[str] = ()
     """What a reader must know: members missing, devices mixed."""
+    readings: Sequence[str] = ()
+    """Which reading of the method the stages are, where papers and their code differ."""
+    places: Mapping[str, Place] = field(default_factory=dict)
+    """Of the populations that repeat, those that are not finished among them, in the order of the recipe."""
+    published: Published | None = None
     relate: Callable[[str, str], Comparison] = field(default=unrelated)
     """(reference, pruned), both known → their comparison, with its control and pairing."""
 

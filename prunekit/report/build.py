@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from prunekit.errors import PrunekitError
-from prunekit.protocols import Comparison, Measure, PopulationColumns, StudyColumns, Summary, Table
+from prunekit.protocols import Comparison, Measure, PopulationColumns, StudyColumns
 from prunekit.registry import registry
-from prunekit.report.arrays import LoadedStudy
+from prunekit.report.arrays import LoadedStudy, Published
+from prunekit.report.overview import as_table, overviews
+from prunekit.tables import Headline, Summary, Table
 
 
 @dataclass(frozen=True)
@@ -29,17 +31,19 @@ class Report:
 
     title: str
     document: dict[str, Any]
-    """JSON: study, data, populations, comparisons, readings, notes. No NaN; what does not exist is None."""
+    """JSON: study, data, overview, published, populations, comparisons, readings, notes. No NaN; what does not exist is
+    None."""
     tables: tuple[Table, ...]
     sentences: tuple[Sentence, ...]
     readings: tuple[str, ...]
     notes: tuple[str, ...]
 
 
-def build_report(study: LoadedStudy, comparisons: Sequence[Comparison]) -> Report:
+def build_report(study: LoadedStudy, comparisons: Sequence[Comparison], *, published: bool = False) -> Report:
     """Let every measure of ``study`` summarise it, and put their words and numbers together.
 
-    Every measure of the study and every installed one has a key: what it did not say is None.
+    Every measure of the study and every installed one has a key: what it did not say is None. With ``published`` the
+    recipe's published numbers stand beside; raises InputError where it has none of what is compared.
     """
     unsaid = dict.fromkeys([*(measure.name for measure in study.measures), *registry.names("measure")])
     populations: dict[str, dict[str, Any]] = {
@@ -61,10 +65,17 @@ def build_report(study: LoadedStudy, comparisons: Sequence[Comparison]) -> Repor
     ]
     for entry, sentence in zip(compared, sentences, strict=True):
         entry["sentence"] = sentence.text
-    readings = _readings(summaries)
+    readings = _readings(study, summaries)
+    headlines = _headlines(summaries)
+    beside = (study.published or Published("", {})) if published else None
+    overview = overviews(study, comparisons, headlines, beside)
+    tables = [as_table(each, headlines, beside) for each in overview]
+    tables += [table for summary in summaries.values() for table in summary.tables]
     document = {
         "study": study.name,
         "data": dict(study.data),
+        "overview": [each.as_json() for each in overview],
+        "published": None if beside is None else beside.source,
         "populations": populations,
         "comparisons": compared,
         "readings": list(readings),
@@ -73,7 +84,7 @@ def build_report(study: LoadedStudy, comparisons: Sequence[Comparison]) -> Repor
     return Report(
         title=_title(study),
         document=as_json(document),
-        tables=tuple(table for summary in summaries.values() for table in summary.tables),
+        tables=tuple(tables),
         sentences=tuple(sentences),
         readings=readings,
         notes=tuple(study.notes),
@@ -90,7 +101,8 @@ def _summary(measure: Measure, study: StudyColumns, comparisons: Sequence[Compar
     summary: object = measure.summarise(study, comparisons)
     if not isinstance(summary, Summary):
         raise PrunekitError(f"the measure {measure.name!r} gave a {type(summary).__name__}: expected a Summary")
-    for what, said in (("values", summary.comparisons), ("clauses", summary.clauses)):
+    headline = summary.headline.comparisons if summary.headline else ()
+    for what, said in (("values", summary.comparisons), ("clauses", summary.clauses), ("numbers", headline)):
         if said and len(said) != len(comparisons):
             raise PrunekitError(
                 f"the measure {measure.name!r} gave {len(said)} {what} for {len(comparisons)} comparisons: "
@@ -99,8 +111,15 @@ def _summary(measure: Measure, study: StudyColumns, comparisons: Sequence[Compar
     return summary
 
 
-def _readings(summaries: Mapping[str, Summary]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(reading for summary in summaries.values() for reading in summary.readings))
+def _headlines(summaries: Mapping[str, Summary]) -> dict[str, Headline]:
+    """Return those of comparisons, then those of populations."""
+    found = {measure: summary.headline for measure, summary in summaries.items() if summary.headline is not None}
+    return dict(sorted(found.items(), key=lambda each: not each[1].comparisons))
+
+
+def _readings(study: LoadedStudy, summaries: Mapping[str, Summary]) -> tuple[str, ...]:
+    measured = [reading for summary in summaries.values() for reading in summary.readings]
+    return tuple(dict.fromkeys([*study.readings, *measured]))
 
 
 def _sentence(populations: Mapping[str, PopulationColumns], comparison: Comparison, clauses: Sequence[str]) -> Sentence:

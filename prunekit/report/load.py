@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -14,10 +15,11 @@ from numpy.typing import NDArray
 from prunekit.errors import InputError
 from prunekit.protocols import Comparison, Measure
 from prunekit.registry import Registry, registry
-from prunekit.report.arrays import ArrayPopulation, ArrayStudy, LoadedStudy
+from prunekit.report.arrays import ArrayPopulation, ArrayStudy, LoadedStudy, Place, Published
 from prunekit.stages import plugin
 from prunekit.store import DamagedError, Store
 from prunekit.study import columns_of
+from prunekit.tables import Number
 
 _NAMES = ("example_id", "label")
 
@@ -88,6 +90,9 @@ def _load(store: Store, plan: dict[str, Any], measures: list[Measure], known: Re
         ],
         measures=measures,
         notes=_notes(plan, records, seeds),
+        readings=plan.get("readings", []),
+        places=_places(plan),
+        published=_published(plan.get("published")),
         relate=relate,
     )
 
@@ -137,6 +142,26 @@ def _comparison(plan: dict[str, Any], reference: str, pruned: str, finished: set
     # Members of one seed share their initial weights and the order of their batches, if not a trained ancestor.
     paired = blocks[reference]["initial"] == blocks[pruned]["initial"]
     return Comparison(reference, pruned, control if control in finished - {reference} else None, paired)
+
+
+def _places(plan: dict[str, Any]) -> dict[str, Place]:
+    """Return where the populations stand that repeat; none in plans that were written before they could say."""
+    found = {}
+    for name, block in plan["populations"].items():
+        if place := block.get("repetition"):
+            axis, value = list(place["values"].items())[-1]
+            found[name] = Place(axis, value if type(value) in (int, float, str) else json.dumps(value), place["group"])
+    return found
+
+
+def _published(block: dict[str, Any] | None) -> Published | None:
+    if block is None:
+        return None
+    populations = {
+        name: {measure: Number(*(n if isinstance(n, list) else [n])) for measure, n in numbers.items()}
+        for name, numbers in block["populations"].items()
+    }
+    return Published(block["source"], populations)
 
 
 def _notes(plan: dict[str, Any], records: dict[str, dict[int, dict[str, Any]]], seeds: list[int]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
+from dataclasses import replace
 
 from rich import box
 from rich.cells import cell_len
@@ -12,14 +13,15 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from prunekit.protocols import Table
 from prunekit.report.build import Report
 from prunekit.report.cells import ABSENT, is_numeric, shown
+from prunekit.report.grouped import GAP, grouped
+from prunekit.tables import Table
 
+MOST_IN_FULL = 4
+"""Comparisons up to which everything is shown of each."""
 MOST_ROWS = 30
-"""Rows of a table that are shown; the other formats hold all of them."""
-GAP = 2
-"""Spaces between two columns."""
+"""Rows that are shown of a table about one comparison; the other formats hold all of them."""
 PIPE_WIDTH = 120
 MOST_LINES = 4
 """Lines of a heading."""
@@ -35,29 +37,46 @@ def print_report(report: Report, console: Console | None = None) -> None:
 
 
 def _parts(report: Report, width: int) -> Iterator[RenderableType]:
+    in_full = len(report.sentences) <= MOST_IN_FULL
     yield Text(report.title, style="bold")
     for table in report.tables:
-        yield Text()
-        yield Text(table.title, style="bold cyan")
-        yield _rendered(table, width)
-        if len(table.rows) > MOST_ROWS:
-            yield _indented(f"… {len(table.rows) - MOST_ROWS} more rows: --format csv shows all of them", "dim")
-        if table.note:
-            yield _indented(table.note, "dim")
+        if in_full or not table.detail:
+            yield from _titled(table, width)
     for heading, lines in (("How it was measured", report.readings), ("Notes", report.notes)):
         if lines:
             yield Text()
             yield Text(heading, style="bold cyan")
             yield from (_bullet(line) for line in lines)
-    for sentence in report.sentences:
+    for sentence in report.sentences if in_full else ():
         yield Text()
         yield Text.assemble((sentence.comparison, "bold"), "\n", sentence.text)
+    if not in_full:
+        first = report.document["comparisons"][0]
+        option = f"--compare {first['reference']},{first['pruned']}"
+        yield Text()
+        yield Text.assemble(
+            f"{len(report.sentences)} comparisons: ", (option, "bold"), " shows one in full; other formats show all."
+        )
+
+
+def _titled(table: Table, width: int) -> Iterator[RenderableType]:
+    """A table about one comparison may have a row per class or example: it is cut."""
+    rows = table.rows[:MOST_ROWS] if table.detail else table.rows
+    yield Text()
+    yield Text(table.title, style="bold cyan")
+    yield _rendered(replace(table, rows=rows), width)
+    if len(rows) < len(table.rows):
+        yield _indented(f"… {len(table.rows) - len(rows)} more rows: --format csv shows all of them", "dim")
+    if table.note:
+        yield _indented(table.note, "dim")
 
 
 def _rendered(table: Table, width: int) -> RenderableType:
     if not table.rows:
         return _indented("none", "")
-    rows = [[shown(v, c) for v, c in zip(row, table.columns, strict=True)] for row in table.rows[:MOST_ROWS]]
+    if any(column.group for column in table.columns):
+        return Group(*grouped(table, width))
+    rows = [[shown(v, c) for v, c in zip(row, table.columns, strict=True)] for row in table.rows]
     grid = RichTable(box=box.SIMPLE_HEAD, show_edge=False, collapse_padding=True, border_style="dim")
     for i, heading in enumerate(_headings(table, rows, width)):
         numeric = is_numeric(table.columns[i], [row[i] for row in table.rows])

@@ -6,11 +6,12 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import groupby
 
-from prunekit.protocols import Table
 from prunekit.report.build import Report
-from prunekit.report.cells import exists, is_numeric, shown
+from prunekit.report.cells import exists, full_name, is_numeric, shown
+from prunekit.tables import Number, Table, Value
 
 
 def to_json(report: Report) -> str:
@@ -19,15 +20,29 @@ def to_json(report: Report) -> str:
 
 
 def to_csv(report: Report) -> str:
-    """Return all tables as one tidy table of raw values: ``table,row,column,value``; a missing value is empty."""
+    """Return all tables as one tidy table of raw values: ``table,row,column,value``; a missing value is empty.
+
+    A number with a standard deviation or a p has lines of its own for these: ``accuracy, %: spread``.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(("table", "row", "column", "value"))
     for table in report.tables:
         for number, row in enumerate(table.rows, start=1):
             for column, value in zip(table.columns, row, strict=True):
-                writer.writerow((table.title, number, column.name, value if exists(value) else ""))
+                for name, raw in _raw(full_name(column), value):
+                    writer.writerow((table.title, number, name, raw if exists(raw) else ""))
     return out.getvalue()
+
+
+def _raw(name: str, value: Value) -> Iterator[tuple[str, Value]]:
+    if not isinstance(value, Number):
+        yield name, value
+        return
+    yield name, value.value
+    for part, said in (("spread", value.spread), ("p", value.p)):
+        if said is not None:
+            yield f"{name}: {part}", said
 
 
 def to_markdown(report: Report) -> str:
@@ -42,7 +57,7 @@ def to_markdown(report: Report) -> str:
 
 def _markdown_table(table: Table) -> str:
     rules = ["---:" if numeric else "---" for numeric in _numeric(table)]
-    lines = [[_md(column.name) for column in table.columns], rules, *_rows(table, _md)]
+    lines = [[_md(full_name(column)) for column in table.columns], rules, *_rows(table, _md)]
     text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return f"## {_md(table.title)}\n\n{text}" + (f"\n\n{_md(table.note)}" if table.note else "")
 
@@ -56,7 +71,7 @@ def to_latex(report: Report) -> str:
 
 def _latex_table(table: Table) -> str:
     alignment = "".join("r" if numeric else "l" for numeric in _numeric(table))
-    header = [_tex(column.name) for column in table.columns]
+    header = " & ".join(_tex(column.name) for column in table.columns) + r" \\"
     caption = _tex(table.title) + (f". {_tex(table.note)}" if table.note else "")
     body = [" & ".join(row) + r" \\" for row in _rows(table, _tex)]
     return "\n".join(
@@ -66,7 +81,7 @@ def _latex_table(table: Table) -> str:
             rf"  \caption{{{caption}}}",
             rf"  \begin{{tabular}}{{{alignment}}}",
             r"    \toprule",
-            f"    {' & '.join(header)} \\\\",
+            *(f"    {line}" for line in [*_latex_groups(table), header]),
             r"    \midrule",
             *(f"    {line}" for line in body),
             r"    \bottomrule",
@@ -74,6 +89,19 @@ def _latex_table(table: Table) -> str:
             r"\end{table}",
         ]
     )
+
+
+def _latex_groups(table: Table) -> list[str]:
+    """Return the line of group names over their columns, with a rule below each; nothing where there are no groups."""
+    if not any(column.group for column in table.columns):
+        return []
+    names, rules, start = [], [], 1
+    for group, members in groupby(column.group for column in table.columns):
+        width = len(list(members))
+        names.append(rf"\multicolumn{{{width}}}{{c}}{{{_tex(group)}}}" if group else " & ".join([""] * width))
+        rules += [rf"\cmidrule(lr){{{start}-{start + width - 1}}}"] if group else []
+        start += width
+    return [" & ".join(names) + r" \\", " ".join(rules)]
 
 
 def _numeric(table: Table) -> list[bool]:
@@ -97,6 +125,8 @@ _TEX = {
     ">": r"\textgreater{}",
     "→": r"$\rightarrow$",
     "±": r"$\pm$",
+    "≤": r"$\le$",
+    "Δ": r"$\Delta$",
     "‖": r"$\Vert$",
     "₁": r"$_1$",
     "₂": r"$_2$",

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from prunekit.observations import checked_columns
-from prunekit.protocols import Comparison, Summary
+from prunekit.protocols import Comparison
 from prunekit.registry import registry
 from prunekit.report.arrays import ArrayPopulation, ArrayStudy
 from prunekit.report.build import as_json
+from prunekit.tables import Summary
 
 MEASURES = registry.names("measure")
 

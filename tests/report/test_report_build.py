@@ -9,10 +9,11 @@ import pytest
 
 from prunekit.errors import InputError, PrunekitError
 from prunekit.plugins.measures.accuracy import Accuracy
-from prunekit.protocols import Column, Comparison, Measure, Summary, Table
+from prunekit.protocols import Comparison, Measure
 from prunekit.registry import registry
 from prunekit.report.arrays import ArrayPopulation
 from prunekit.report.build import as_json, build_report, percent
+from prunekit.tables import Column, Summary, Table
 
 NOT_ASKED = dict.fromkeys(registry.names("measure"))
 
@@ -124,7 +125,7 @@ def test_a_report_without_comparisons_still_describes_the_populations(make):
     report = build_report(make(), [])
     assert report.sentences == ()
     assert report.document["comparisons"] == []
-    assert [table.title for table in report.tables] == ["Accuracy"]
+    assert [table.title for table in report.tables] == ["Accuracy", "Representations"]
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,10 @@ import pytest
 from prunekit.errors import InputError
 from prunekit.plugins.measures.accuracy import Accuracy
 from prunekit.plugins.measures.q_score import QScore
-from prunekit.protocols import Measure, Summary
+from prunekit.protocols import Measure
 from prunekit.report.arrays import ArrayPopulation, ArrayStudy, LoadedStudy
 from prunekit.report.examples import check_path, write_examples
+from prunekit.tables import Summary
 
 HEADER = ["example_id", "label", "population", "member", "prediction", "confidence", "loss", "q", "z", "l1"]
 

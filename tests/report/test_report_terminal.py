@@ -8,9 +8,9 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from prunekit.protocols import Column, Table
 from prunekit.report.build import Report, build_report
 from prunekit.report.terminal import MOST_ROWS, print_report
+from prunekit.tables import Column, Table
 
 
 def printed(report, width=80, terminal=False):
@@ -91,10 +91,16 @@ def test_names_that_look_like_markup_are_shown_as_they_are():
 
 
 def test_a_long_table_says_how_many_rows_are_left_out():
-    text = printed(report_of(Table("long", (Column("n", "d"),), [(i,) for i in range(MOST_ROWS + 5)])))
+    text = printed(report_of(Table("long", (Column("n", "d"),), [(i,) for i in range(MOST_ROWS + 5)], detail=True)))
     assert "5 more rows: --format csv shows all of them" in text
     assert f" {MOST_ROWS - 1} " in text
     assert f" {MOST_ROWS} " not in text
+
+
+def test_a_table_of_all_populations_is_never_cut():
+    text = printed(report_of(Table("long", (Column("n", "d"),), [(i,) for i in range(MOST_ROWS + 5)])))
+    assert f" {MOST_ROWS + 4} " in text
+    assert "more rows" not in text
 
 
 def test_missing_values_are_dashes_and_empty_tables_say_so():

@@ -8,9 +8,9 @@ import json
 
 import pytest
 
-from prunekit.protocols import Column, Table
 from prunekit.report.build import Report, Sentence, build_report
 from prunekit.report.text import to_csv, to_json, to_latex, to_markdown
+from prunekit.tables import Column, Table
 
 
 @pytest.fixture

@@ -1,0 +1,75 @@
+"""What a measure says of a study: numbers, tables, words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number with what it takes to judge it; None where that does not exist."""
+
+    value: float | int | None
+    spread: float | None = None
+    """Standard deviation over members, in the same unit."""
+    p: float | None = None
+    """How often chance alone gives as much, all tests that were made of it considered."""
+    smallest_p: float | None = None
+    """The smallest p that so few members can reach."""
+
+
+Value = str | float | int | Number | None
+"""What a cell of a table holds; None where a value does not exist."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table. ``format`` is a format specification such as ``.2f``; text is shown as it is."""
+
+    name: str
+    format: str = ""
+    group: str = ""
+    """What stands over it and its neighbours of the same group."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of raw values."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: list[tuple[Value, ...]]
+    note: str = ""
+    detail: bool = False
+    """Whether it is about one comparison alone: a terminal that shows many comparisons leaves it out."""
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The one number by which a measure enters a table of many populations: of each of them, or of each comparison."""
+
+    name: str
+    format: str
+    populations: Mapping[str, Number] = field(default_factory=dict)
+    comparisons: Sequence[Number] = ()
+    """One per comparison, in their order, or none."""
+    note: str = ""
+    """What the number is."""
+
+
+@dataclass
+class Summary:
+    """What a measure says of a study."""
+
+    populations: dict[str, Any] = field(default_factory=dict)
+    """JSON value by population; stands under the measure's name in the report's ``populations``."""
+    comparisons: list[Any] = field(default_factory=list)
+    """JSON value per comparison, in their order; stands under the measure's name in the report's ``comparisons``."""
+    headline: Headline | None = None
+    tables: list[Table] = field(default_factory=list)
+    clauses: list[str] = field(default_factory=list)
+    """One clause per comparison for its closing sentence; says no more than the numbers do."""
+    readings: list[str] = field(default_factory=list)
+    """Which reading of the method was used, where there are several."""
