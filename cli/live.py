@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+import warnings
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
@@ -15,6 +17,37 @@ from prunekit.runner import Event, Task
 
 LEAST_SHARE = 0.05
 """Share of a task that must be done before its pace says something."""
+SECONDS_PER_LINE = 10
+"""Where there is no terminal: between two lines on how far preparations have come."""
+
+
+@dataclass
+class _Preparation:
+    """Work before the stages, such as decoding the images, in units of its own."""
+
+    what: str
+    total: int | None
+    begun: float
+    said: float
+    """When a line was last printed."""
+    done: int = 0
+
+    @property
+    def title(self) -> str:
+        """``decoding images (60,000)``."""
+        return self.what + ("" if self.total is None else f" ({self.total:,})")
+
+    @property
+    def share(self) -> float:
+        """Share that is done, 0 where nobody knows the whole."""
+        return self.done / self.total if self.total else 0.0
+
+    def line(self, now: float) -> str:
+        """``decoding images: 41 %, about 9 s left``."""
+        if not self.total:
+            return self.what + (f": {self.done:,}" if self.done else "") + f", {_duration(now - self.begun)} so far"
+        left = (now - self.begun) * (1 / self.share - 1) if self.share > LEAST_SHARE else None
+        return f"{self.what}: {self.share:.0%}".replace("%", " %") + (f", about {_duration(left)} left" if left else "")
 
 
 @dataclass
@@ -59,25 +92,33 @@ class Display:
         """Seconds that each finished task takes as a whole."""
         self.given_up: set[Task] = set()
         self.begun = time.monotonic()
+        self.preparation: _Preparation | None = None
+        self._usual_warning = warnings.showwarning
 
     def __enter__(self) -> Display:
+        warnings.showwarning = self._warn
         if self.console.is_terminal:
             self.live = Live(console=self.console, get_renderable=self._render, refresh_per_second=4, transient=True)
             self.live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        warnings.showwarning = self._usual_warning
         if self.live is not None:
             self.live.stop()
 
     def __call__(self, event: Event) -> None:
         """Take in one event."""
         task = event.task
-        if event.kind == "planned":
+        if event.kind == "preparing":
+            self._prepare(**event.data)
+        elif event.kind == "planned":
+            self._prepared()
             self.tasks, self.members = event.data["tasks"], event.data["members"]
             self.begun = time.monotonic()
             left = len({(each.population, each.seed) for each in self.tasks})
-            self._say(f"{len(self.members)} members, {len(self.members) - left} of them in the store already")
+            members = f"{len(self.members)} member{'s' * (len(self.members) != 1)}"
+            self._say(f"{members}, {len(self.members) - left} of them in the store already")
         elif event.kind == "notice":
             self._say(f"notice: {task.label + ': ' if task else ''}{event.data['text']}")
         elif task is None:
@@ -100,6 +141,26 @@ class Display:
             if event.kind == "failed":
                 self._say(f"failed: {task.label} (the error stands at the end)")
 
+    def _prepare(self, what: str, done: int, total: int | None) -> None:
+        now, current = time.monotonic(), self.preparation
+        if current is None or what != current.what or done < current.done:
+            self._prepared()
+            self.preparation = current = _Preparation(what, total, now, now)
+            if self.live is None:
+                self._say(current.title)
+        current.done = done
+        if done == total:
+            self._prepared()
+        elif self.live is None and now - current.said >= SECONDS_PER_LINE:
+            current.said = now
+            self._say(current.line(now))
+
+    def _prepared(self) -> None:
+        """Say how long the preparation took that is over now; of mere waiting nothing is said."""
+        if self.preparation is not None and self.preparation.done:
+            self._say(f"{self.preparation.what}: done in {_duration(time.monotonic() - self.preparation.begun)}")
+        self.preparation = None
+
     def _done(self, task: Task) -> None:
         running = self.running.pop(task)
         seconds = time.monotonic() - running.started
@@ -112,6 +173,18 @@ class Display:
 
     def _say(self, text: str) -> None:
         self.console.print(Text(text), soft_wrap=True)
+
+    def _warn(
+        self,
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        """Say what a plugin warns of, without the line of its code."""
+        self._say(f"notice: {message}")
 
     def _members_done(self) -> int:
         open_tasks = {(task.population, task.seed) for task in self.tasks if task not in self.finished}
@@ -140,6 +213,9 @@ class Display:
         return left / max(1, len(self.running))
 
     def _render(self) -> Group:
+        if self.preparation is not None:
+            bar = ProgressBar(self.preparation.total, self.preparation.done, width=40, pulse=not self.preparation.total)
+            return Group(Text(self.preparation.line(time.monotonic()), style="bold"), bar)
         table = Table(box=None, pad_edge=False)
         for column in ("member", "stage"):
             table.add_column(column)

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from prunekit import DataSummary, ImageData, ImageShape, InputError, PrunekitError, Split, tell_progress
@@ -36,6 +35,10 @@ class Part:
     """[N]."""
     ids: tuple[str, ...]
     """[N]."""
+
+    def only(self, chosen: Sequence[int] | NDArray[np.int64]) -> Part:
+        """Return the part with the ``chosen`` indices alone."""
+        return Part(self.labels[np.asarray(chosen, dtype=np.int64)], tuple(self.ids[i] for i in chosen))
 
 
 def cache_root() -> Path:
@@ -120,6 +123,8 @@ def locked(path: Path, doing: str) -> Iterator[None]:
 
     ``doing`` is what is said of the run that has to be waited for: ``decodes the same images``.
     """
+    from filelock import FileLock, Timeout  # these take 40 ms
+
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -43,8 +43,8 @@ class Decoder:
     broken: dict[str, str] = field(default_factory=dict)
     """Why, by name, images could not be decoded; filled while decoding where they are skipped."""
 
-    def blocks(self, names: Sequence[str], done: Callable[[int], None]) -> Iterator[NDArray[np.uint8]]:
-        """Yield the images of ``names`` in their order, uint8 [n, C, H, W] at a time; ``done`` hears each n.
+    def blocks(self, names: Sequence[str]) -> Iterator[NDArray[np.uint8]]:
+        """Yield the images of ``names`` in their order, uint8 [n, C, H, W] at a time; of skipped ones, anything.
 
         Raises InputError that names the first image that is broken or of another kind.
         """
@@ -60,7 +60,6 @@ class Decoder:
                 block = waiting.popleft().result()
                 waiting.extend(pool.submit(self._block, piece) for piece in islice(pieces, 1))
                 yield block
-                done(len(block))
 
     def _block(self, names: Sequence[str]) -> NDArray[np.uint8]:
         images = np.empty((len(names), self.shape.channels, self.shape.height, self.shape.width), dtype=np.uint8)
@@ -74,20 +73,12 @@ class Decoder:
         return images
 
     def _image(self, name: str) -> NDArray[np.uint8]:
-        path = self.root / name
-        size = (self.shape.width, self.shape.height)
+        """Return one image [C, H, W]. Raises BrokenImageError, and InputError where it is of another kind."""
+        path, size = self.root / name, (self.shape.width, self.shape.height)
         with opened(path) as image:
-            if not self.convert and channels_of(image) != self.shape.channels:
-                kinds = ("grey", "in colour") if channels_of(image) == 1 else ("in colour", "grey")
-                raise InputError(
-                    f"{path} is {kinds[0]} and {self.root / self.first} is {kinds[1]}:"
-                    " choose `colour: rgb` or `colour: grey` for all"
-                )
-            if not self.resize and image.size != size:
-                raise InputError(
-                    f"{path} is {image.width}×{image.height} and {self.root / self.first} is {size[0]}×{size[1]}"
-                    " (width×height): give a `size`, such as `size: 32`, to resize all"
-                )
+            self._check_kind(path, image)
+            if self.resize:  # JPEG decodes to a half, quarter or eighth of its size in that part of the time
+                image.draft(None, (2 * size[0], 2 * size[1]))
             try:
                 plain = _plain(image, "L" if self.shape.channels == 1 else "RGB")
             except Exception as error:
@@ -96,6 +87,17 @@ class Decoder:
             plain = ImageOps.fit(plain, size, Image.Resampling.BILINEAR)
         pixels = np.asarray(plain)
         return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+    def _check_kind(self, path: Path, image: Image.Image) -> None:
+        other = self.root / self.first
+        if not self.convert and channels_of(image) != self.shape.channels:
+            one, two = ("grey", "in colour") if channels_of(image) == 1 else ("in colour", "grey")
+            raise InputError(f"{path} is {one} and {other} is {two}: choose `colour: rgb` or `colour: grey` for all")
+        if not self.resize and image.size != (self.shape.width, self.shape.height):
+            raise InputError(
+                f"{path} is {image.width}×{image.height} and {other} is {self.shape.width}×{self.shape.height}"
+                " (width×height): give a `size`, such as `size: 32`, to resize all"
+            )
 
 
 def opened(path: Path) -> Image.Image:
@@ -122,7 +124,7 @@ def _blamed(path: Path, error: Exception) -> Exception:
         return error
     if isinstance(error, OSError) and error.errno is not None:
         return InputError(f"{path}: cannot be read: {error.strerror}")
-    return BrokenImageError(str(error).replace(repr(str(path)), "it") or type(error).__name__)
+    return BrokenImageError(str(error).replace(f" {str(path)!r}", "") or type(error).__name__)
 
 
 def _plain(image: Image.Image, mode: str) -> Image.Image:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Literal
 
 from prunekit import InputError
 
@@ -28,15 +30,15 @@ def there(folder: Path) -> str:
     return f"there: {few(names)}" if names else "it is empty"
 
 
-def existing(path: Path, kind: str) -> Path:
-    """Return ``path``, which must be a ``kind`` (folder or file). Raises InputError with the nearest name."""
+def existing(name: str, kind: Literal["folder", "file"]) -> Path:
+    """Return the path called ``name``, ``~`` expanded. Raises InputError where it is not there, or no ``kind``."""
+    path = Path(os.path.expanduser(name))  # unlike Path.expanduser, leaves an unknown ~user alone
     if path.is_dir() if kind == "folder" else path.is_file():
         return path
     if path.exists():
-        raise InputError(f"{path} is no {kind}")
+        raise InputError(f"{path}: is no {kind}")
     missing = path.absolute()
     while not missing.parent.is_dir():
-        missing = missing.parent
-    what = kind if missing == path.absolute() else "folder"
+        missing, kind = missing.parent, "folder"
     hint = near(missing.name, (each.name for each in missing.parent.iterdir()))
-    raise InputError(f"{path}: there is no {what} {missing.name!r} in {missing.parent}{hint}")
+    raise InputError(f"{path}: there is no {kind} {missing.name!r} in {missing.parent}{hint}")

@@ -17,8 +17,8 @@ def check_memory(needed: int) -> None:
     available = available_memory()
     if available is not None and needed > available:
         raise InputError(
-            f"the decoded images take {_size(needed)} and {_size(available)} of memory are available: data larger than"
-            " memory is not streamed yet (a smaller `size`, or fewer images, fit)"
+            f"the decoded images take {_size(needed)} of memory and {_size(available)} are available: data larger than"
+            " memory is not streamed yet, so use fewer images, or smaller ones"
         )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from prunekit import InputError
 
 from ._cache import Part
-from ._hints import existing, few, there
+from ._hints import few, there
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"))
 
@@ -35,7 +35,9 @@ class Listing:
 
     def without(self, ids: set[str]) -> Listing:
         """Return the listing without some images. Raises InputError where a class is left with none."""
-        train, test = (_without(part, ids) for part in (self.train, self.test))
+        train, test = (
+            part.only([i for i, name in enumerate(part.ids) if name not in ids]) for part in (self.train, self.test)
+        )
         for name, part in (("train", train), ("test", test)):
             for label in set(range(len(self.classes))) - set(part.labels.tolist()):
                 raise InputError(f"{self.root / name / self.classes[label]}: none of its images can be read")
@@ -44,7 +46,6 @@ class Listing:
 
 def list_images(root: Path) -> Listing:
     """List a folder. Raises InputError, naming what is wrong, where it does not have the layout."""
-    existing(root, "folder")
     for part in ("train", "test"):
         if not (root / part).is_dir():
             raise InputError(
@@ -96,8 +97,7 @@ def _part(root: Path, part: str, classes: tuple[str, ...], digest: hashlib._Hash
         ids += [file[0] for file in files]
         labels += [label] * len(files)
     _check_names(root, ids)
-    order = sorted(range(len(ids)), key=ids.__getitem__)
-    return Part(np.array(labels, dtype=np.int64)[order], tuple(ids[i] for i in order))
+    return Part(np.array(labels, dtype=np.int64), tuple(ids)).only(sorted(range(len(ids)), key=ids.__getitem__))
 
 
 def _images(folder: str, prefix: str) -> Iterator[_File]:
@@ -117,8 +117,3 @@ def _check_names(root: Path, ids: list[str]) -> None:
     except UnicodeEncodeError:
         bad = next(name for name in ids if any("\ud800" <= letter <= "\udfff" for letter in name))
         raise InputError(f"{root}: the name of the file {bad!r} is no UTF-8: rename it") from None
-
-
-def _without(part: Part, ids: set[str]) -> Part:
-    kept = [i for i, name in enumerate(part.ids) if name not in ids]
-    return Part(part.labels[kept], tuple(part.ids[i] for i in kept))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,10 +18,10 @@ from prunekit import Dataset, DataSummary, ImageData, ImageShape, InputError, re
 from . import _cache
 from ._cache import Part
 from ._decoding import BrokenImageError, Decoder, broken_image, channels_of, opened
-from ._hints import few
+from ._hints import existing, few
 from ._limits import check_disk, check_memory
 from ._listing import Listing, list_images
-from ._validation import Validation, cut_validation, held_out
+from ._validation import Validation, cut_validation
 
 Side = Annotated[int, Field(ge=1)]
 
@@ -58,13 +58,12 @@ class ImageFolder(Dataset):
         entry = _cache.find(self._key)
         if entry is not None:
             return entry.summary()
-        listing, (shape, _) = self._listing, self._shape
-        training, test = len(listing.train.ids), len(listing.test.ids)
-        needed = (training + test) * shape.channels * shape.height * shape.width
+        shape, parts = self._shape[0], _parts(self._listing, self.validation)
+        sizes = [len(part.ids) for part in parts.values()]
+        needed = sum(sizes) * shape.channels * shape.height * shape.width
         check_memory(needed)
         check_disk(needed, _cache.cache_root(), _cache.VARIABLE)
-        held = held_out(self.validation, training)
-        return DataSummary(shape, listing.classes, training - held, held, test)
+        return DataSummary(shape, self._listing.classes, *sizes)
 
     def fingerprint(self) -> str | None:
         """Return the digest of what was decoded; None while it is not in the cache."""
@@ -83,7 +82,7 @@ class ImageFolder(Dataset):
 
     @cached_property
     def _listing(self) -> Listing:
-        return list_images(Path(self.root).expanduser())
+        return list_images(existing(self.root, "folder"))
 
     @cached_property
     def _key(self) -> str:
@@ -115,38 +114,38 @@ class ImageFolder(Dataset):
         return (self.size[0], self.size[1]) if self.size is not None else None
 
     def _decode(self, folder: Path) -> dict[str, Any]:
-        """Decode everything into ``folder``; broken images are found in a first pass and not there in a second."""
-        shape, first = self._shape
-        listing = self._listing
-        left_out: dict[str, str] = {}
+        """Decode everything into ``folder``; where images turn out to be broken, once more without them."""
+        listing, (shape, first) = self._listing, self._shape
+        left_out: list[str] = []
         while True:
-            decoder = Decoder(
-                listing.root, shape, self._size is not None, self.colour != "as_is", first, self.skip_broken
-            )
-            meta = _write(folder, listing, self.validation, decoder)
+            resize, convert = self._size is not None, self.colour != "as_is"
+            decoder = Decoder(listing.root, shape, resize, convert, first, self.skip_broken)
+            parts = _parts(listing, self.validation)
+            what = "decoding images" + (" without the broken ones" if left_out else "")
+            meta = _cache.write_parts(folder, listing.classes, shape, parts, _decoded(parts, decoder, what))
             if not decoder.broken:
                 return {**meta, "left_out": sorted(left_out)}
-            left_out |= decoder.broken
+            left_out += decoder.broken
             listing = listing.without(set(decoder.broken))
 
 
-def _write(folder: Path, listing: Listing, validation: int | float, decoder: Decoder) -> dict[str, Any]:
+def _parts(listing: Listing, validation: int | float) -> dict[str, Part]:
+    """Return what is trained on, what is held out of it, and what is tested on."""
     train = listing.train
-    trained, held = cut_validation(train.labels, train.ids, validation)
-    parts = {
-        "train": Part(train.labels[trained], tuple(train.ids[i] for i in trained)),
-        "validation": Part(train.labels[held], tuple(train.ids[i] for i in held)),
-        "test": listing.test,
-    }
-    done, total = 0, sum(len(part.ids) for part in parts.values())
+    kept, held = cut_validation(train.labels, train.ids, validation)
+    return {"train": train.only(kept), "validation": train.only(held), "test": listing.test}
 
-    def tell(more: int) -> None:
-        nonlocal done
-        done += more
-        tell_progress("decoding images", done, total)
+
+def _decoded(parts: Mapping[str, Part], decoder: Decoder, what: str) -> Callable[[str], Iterator[NDArray[np.uint8]]]:
+    """Return what decodes a part by its name, uint8 [n, C, H, W] at a time, and says how far all parts have come."""
+    done, total = 0, sum(len(part.ids) for part in parts.values())
+    tell_progress(what, 0, total)
 
     def blocks(part: str) -> Iterator[NDArray[np.uint8]]:
-        return decoder.blocks(parts[part].ids, tell)
+        nonlocal done
+        for block in decoder.blocks(parts[part].ids):
+            yield block
+            done += len(block)
+            tell_progress(what, done, total)
 
-    tell(0)
-    return _cache.write_parts(folder, listing.classes, decoder.shape, parts, blocks)
+    return blocks

@@ -73,7 +73,7 @@ class Npz(Dataset):
 
     @cached_property
     def _file(self) -> Path:
-        return existing(Path(self.path).expanduser(), "file")
+        return existing(self.path, "file")
 
     @cached_property
     def _headers(self) -> dict[str, Header]:
