@@ -99,34 +99,36 @@ def _load(store: Store, plan: dict[str, Any], measures: list[Measure], known: Re
 
 def _records(store: Store, members: dict[str, list[str]], split: str) -> dict[int, dict[str, Any]]:
     """Return what was recorded of the finished members, by seed."""
-    found = {int(seed): store.check_observation(keys[-1], split) for seed, keys in members.items()}
+    found = {int(seed): store.find_observation(keys[-1], split) for seed, keys in members.items()}
     return {seed: record for seed, record in found.items() if record is not None}
 
 
 class StoredColumns(Mapping[str, NDArray[Any]]):
-    """Columns [M, N] of a population, each read when it is first asked for."""
+    """Columns [M, N] of a population, read when one is first asked for: those of a measure all together."""
 
     def __init__(self, store: Store, keys: list[str], split: str, measures: list[str]) -> None:
         self._store, self._keys, self._split, self._measures = store, keys, split, measures
         self._read: dict[str, NDArray[Any]] = {}
 
     @cached_property
-    def _files(self) -> dict[str, str | None]:
-        """The observation that holds each column: None for what every member has; only what all members have."""
-        files: dict[str, str | None] = {}
+    def _files(self) -> dict[str, tuple[str | None, list[str]]]:
+        """Where each column is: the measure whose observation holds it (None: what every member has), and what is read
+        with it. Only what all members have."""
+        files: dict[str, tuple[str | None, list[str]]] = {}
         for measure in (None, *self._measures):
             with _saying_what_to_do():
-                records = [self._store.check_observation(key, self._split, measure) for key in self._keys]
+                records = [self._store.find_observation(key, self._split, measure) for key in self._keys]
             if all(record is not None for record in records):
-                files |= {column: measure for column in (records[0] or {})["columns"] if column not in _NAMES}
+                columns = [column for column in (records[0] or {})["columns"] if column not in _NAMES]
+                files |= {column: (measure, columns if measure else [column]) for column in columns}
         return files
 
     def __getitem__(self, column: str) -> NDArray[Any]:
         if column not in self._read:
-            measure = self._files[column]
+            measure, columns = self._files[column]
             with _saying_what_to_do():
-                members = [self._store.load_observation(key, self._split, measure, [column]) for key in self._keys]
-            self._read[column] = np.stack([member[column] for member in members])
+                members = [self._store.load_observation(key, self._split, measure, columns) for key in self._keys]
+            self._read |= {name: np.stack([member[name] for member in members]) for name in columns}
         return self._read[column]
 
     def __iter__(self) -> Iterator[str]:

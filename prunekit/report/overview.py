@@ -152,7 +152,7 @@ def as_table(overview: Overview, headlines: Mapping[str, Headline], published: P
         row = [overview.cells.get((group, value)) for group in overview.groups]
         label = REFERENCE if value is None else str(value)
         rows.append(_row(label, [cell.numbers if cell else {} for cell in row], headlines))
-        if published is not None:
+        if any(cell.published for cell in row if cell):
             rows.append(_row(PUBLISHED, [cell.published if cell else {} for cell in row], headlines))
     return Table(f"Overview by {overview.axis}", tuple(columns), rows, note=_note(overview, headlines, published))
 
