@@ -7,47 +7,84 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+PIPE_WIDTH = 120
+MOST_UPDATES = 12
+"""Updates of a stage that are shown one by one; of more, the first and the last few."""
+MOST_LISTS = 4
+"""Stages whose updates are shown one by one."""
+
 
 def print_outline(plan: dict[str, Any]) -> None:
     """Print the plan of a study as tables."""
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
     data = plan["data"]
-    sizes = f"{data['train']} training, {data['validation']} validation, {data['test']} test images"
+    sizes = f"{data['train']:,} training, {data['validation']:,} validation, {data['test']:,} test images"
     console.print(
-        f"[bold]{plan['study']}[/]: {plan['members']} members in {len(plan['populations'])} populations,"
+        f"[bold]{plan['study']}[/]: {plan['members']:,} members in {len(plan['populations'])} populations,"
         f" on {data['name']} ({sizes}, {data['classes']} classes)"
     )
-    for name, population in plan["populations"].items():
-        console.print(_stages(name, population))
-        for stage in population["stages"]:
-            if stage["updates"]:
-                console.print(_updates(name, stage))
+    console.print(_stages(plan["populations"]))
+    for control, names in _controls(plan["populations"]).items():
+        console.print(f"{control} is the control of {', '.join(names)}: the same without pruning")
+    pruning = [
+        (f"{name}, {stage['name']}", stage["updates"])
+        for name, population in plan["populations"].items()
+        for stage in population["stages"]
+        if len(stage["updates"]) > 1
+    ]
+    for title, updates in pruning[:MOST_LISTS]:
+        console.print(f"{title}: {len(updates)} pruning updates", style="bold")
+        console.print(_updates(updates))
+    if len(pruning) > MOST_LISTS:
+        console.print(f"… and those of {len(pruning) - MOST_LISTS} more stages: --format json lists all of them")
     console.print(f"Disk: about {plan['disk_bytes'] / 1e6:,.1f} MB under {plan['store']}. Nothing was done.")
 
 
-def _stages(name: str, population: dict[str, Any]) -> Table:
-    start = f", from {population['from']}" if population["from"] else ""
-    control = f", control: {population['control']}" if population["control"] else ""
-    table = Table(title=f"{name}: {population['members']} members{start}{control}", title_justify="left")
-    table.add_column("stage")
-    table.add_column("kind")
-    for column in ("epochs", "iterations", "updates", "in the store"):
+def _stages(populations: dict[str, Any]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("population", "from", "stage", "kind"):
+        table.add_column(column)
+    for column in ("members", "epochs", "iterations", "updates", "to sparsity", "in the store"):
         table.add_column(column, justify="right")
-    for stage in population["stages"]:
-        counts = [stage["epochs"] or "–", stage["iterations"] or "–", len(stage["updates"]) or "–"]
-        table.add_row(stage["name"], stage["kind"], *map(str, counts), _stored(stage["stored"], population))
-    table.add_row("observe", "test split", "–", "–", "–", _stored(population["observed"], population))
+    for name, population in populations.items():
+        heads, members = [name, population["from"] or "–"], f"{population['members']:,}"
+        for stage in population["stages"]:
+            counts = [_count(n) for n in (stage["epochs"], stage["iterations"], len(stage["updates"]))]
+            sparsity = f"{stage['updates'][-1]['sparsity']:.4g}" if stage["updates"] else "–"
+            stored = _stored(stage["stored"], population)
+            table.add_row(*heads, stage["name"], stage["kind"], members, *counts, sparsity, stored)
+            heads = ["", ""]
+        table.add_row(
+            "", "", "observe", "test split", members, "–", "–", "–", "–", _stored(population["observed"], population)
+        )
     return table
+
+
+def _controls(populations: dict[str, Any]) -> dict[str, list[str]]:
+    controls: dict[str, list[str]] = {}
+    for name, population in populations.items():
+        if population["control"] is not None:
+            controls.setdefault(population["control"], []).append(name)
+    return controls
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number else "–"
 
 
 def _stored(count: int | str, population: dict[str, Any]) -> str:
     return str(count) if isinstance(count, str) else f"{count} of {population['members']}"
 
 
-def _updates(name: str, stage: dict[str, Any]) -> Table:
-    table = Table(title=f"{name}, {stage['name']}: pruning updates", title_justify="left")
+def _updates(updates: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False)
     for column in ("iteration", "epoch", "sparsity"):
         table.add_column(column, justify="right")
-    for update in stage["updates"]:
-        table.add_row(str(update["iteration"]), f"{update['epoch']:.2f}", f"{update['sparsity']:.4f}")
+    shown = updates if len(updates) <= MOST_UPDATES else updates[: MOST_UPDATES // 2] + updates[-MOST_UPDATES // 2 :]
+    for i, update in enumerate(shown):
+        if len(shown) < len(updates) and i == MOST_UPDATES // 2:
+            table.add_row("…", "…", "…")
+        table.add_row(f"{update['iteration']:,}", f"{update['epoch']:.2f}", f"{update['sparsity']:.4f}")
     return table
