@@ -44,7 +44,13 @@ class Overview:
 
     def as_json(self) -> dict[str, Any]:
         """Return axis and cells, with raw numbers."""
-        return {"axis": self.axis, "cells": [asdict(cell) for cell in self.cells.values()]}
+        cells = [asdict(cell) for cell in self.cells.values()]
+        for cell in cells:
+            cell["published"] = {
+                measure: {"value": number["value"], "spread": number["spread"]}
+                for measure, number in cell["published"].items()
+            }
+        return {"axis": self.axis, "cells": cells}
 
 
 def overviews(
@@ -65,19 +71,15 @@ def overviews(
     for i, comparison in enumerate(comparisons):
         if comparison.pruned in places:  # compared twice, the first comparison counts
             along.setdefault(places[comparison.pruned].axis, {}).setdefault(comparison.pruned, i)
-    found = [
-        _overview(axis, _Source(study, comparisons, headlines, published, places), chosen)
-        for axis, chosen in along.items()
-        if len(chosen) > 1 or published is not None
-    ]
-    if published is not None:
-        found = [each for each in found if any(cell.published for cell in each.cells.values())]
-        if not found:
-            raise InputError(
-                f"--published: the recipe of {study.name!r} has no published numbers of what is compared "
-                "(its key `published` holds them; once they stand there, `prunekit run` it again: nothing is redone)"
-            )
-    return found
+    source = _Source(study, comparisons, headlines, published, places)
+    found = [(_overview(axis, source, chosen), len(chosen)) for axis, chosen in along.items()]
+    beside = [any(cell.published for cell in overview.cells.values()) for overview, _ in found]
+    if published is not None and not any(beside):
+        raise InputError(
+            f"--published: the recipe of {study.name!r} has no published numbers of what is compared "
+            "(its key `published` holds them; once they stand there, `prunekit run` it again: nothing is redone)"
+        )
+    return [overview for (overview, several), has in zip(found, beside, strict=True) if several > 1 or has]
 
 
 @dataclass(frozen=True)
@@ -92,15 +94,18 @@ class _Source:
 
     def compared(self, i: int) -> Cell:
         """Return the cell of the pruned population of a comparison."""
-        comparison = self.comparisons[i]
-        numbers = self._of_population(comparison.pruned) | {
-            measure: headline.comparisons[i] for measure, headline in self.headlines.items() if headline.comparisons
-        }
-        place, name = self.places[comparison.pruned], comparison.pruned
-        usual = next((each.reference for each in self.study.comparisons if each.pruned == name), comparison.reference)
-        apart = () if usual == comparison.reference else [m for m, h in self.headlines.items() if h.comparisons]
-        published = {measure: n for measure, n in self._published(name).items() if measure not in apart}
-        return Cell(place.group, place.value, name, comparison.reference, numbers, published)
+        reference, name = self.comparisons[i].reference, self.comparisons[i].pruned
+        of_comparisons = {m: headline.comparisons[i] for m, headline in self.headlines.items() if headline.comparisons}
+        published = self._published(name)
+        usual = next((each.reference for each in self.study.comparisons if each.pruned == name), reference)
+        if reference != usual:  # what is published compares with another
+            published = {measure: number for measure, number in published.items() if measure not in of_comparisons}
+        numbers = self._of_population(name) | of_comparisons
+        return Cell(self.places[name].group, self.places[name].value, name, reference, numbers, published)
+
+    def unfinished(self, name: str) -> Cell:
+        """Return the cell of a population that is not there yet."""
+        return Cell(self.places[name].group, self.places[name].value, name, None, {}, self._published(name))
 
     def reference(self, group: str, name: str) -> Cell:
         """Return the cell of a reference."""
@@ -126,7 +131,7 @@ def _overview(axis: str, source: _Source, chosen: Mapping[str, int]) -> Overview
         if name in chosen:
             cells[place.group, place.value] = source.compared(chosen[name])
         elif name not in source.study.columns.populations and place.axis == axis and place.group in groups:
-            cells[place.group, place.value] = Cell(place.group, place.value, name, None)
+            cells[place.group, place.value] = source.unfinished(name)
     return Overview(axis, groups, _ordered(value for _, value in cells), cells)
 
 

@@ -14,6 +14,7 @@ from prunekit.protocols import Comparison
 from prunekit.registry import registry
 from prunekit.report.arrays import ArrayPopulation, ArrayStudy
 from prunekit.report.build import as_json
+from prunekit.report.cells import full_name
 from prunekit.tables import Summary
 
 MEASURES = registry.names("measure")
@@ -94,6 +95,12 @@ def test_a_summary_is_complete_and_serialisable(name, case, comparisons):
     assert set(summary.populations) <= set(study.populations)
     for said in (summary.comparisons, summary.clauses):
         assert len(said) in {0, len(comparisons)}
+    if (headline := summary.headline) is not None:
+        assert set(headline.populations) <= set(study.populations)
+        assert len(headline.comparisons) in {0, len(comparisons)}
+        for number in (*headline.populations.values(), *headline.comparisons):
+            assert format(number.value, headline.format)
+            assert number.p is None or 0 < number.smallest_p <= number.p <= 1
     assert all(isinstance(clause, str) and not clause.endswith(".") for clause in summary.clauses)
     json.dumps([as_json(summary.populations), as_json(summary.comparisons)], allow_nan=False)
 
@@ -102,7 +109,7 @@ def test_a_summary_is_complete_and_serialisable(name, case, comparisons):
 def test_tables_are_rectangular_with_distinct_columns_that_can_be_formatted(name):
     measure = make(name)
     for table in measure.summarise(study_of(measure), COMPARISONS).tables:
-        names = [column.name for column in table.columns]
+        names = [full_name(column) for column in table.columns]
         assert len(set(names)) == len(names)
         for row in table.rows:
             assert len(row) == len(names)

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from prunekit.plugins.measures import pie
 from prunekit.plugins.measures.pie import Pie
 from prunekit.protocols import Comparison
 from prunekit.report.arrays import ArrayPopulation, ArrayStudy
@@ -113,6 +114,34 @@ def test_populations_with_different_seeds_are_not_paired():
 
 def test_a_population_without_control_has_none():
     assert summarise(dense=DENSE, sparse=SPARSE).comparisons[0]["control"] is None
+
+
+def test_comparisons_that_share_a_control_share_its_chance_level(monkeypatch):
+    tested = []
+    test = pie.permutation_test
+    monkeypatch.setattr(pie, "permutation_test", lambda one, two, **rest: tested.append(0) or test(one, two, **rest))
+    comparisons = [Comparison("dense", name, "control", True) for name in ("sparse", "sparser")]
+    populations = study(dense=DENSE, sparse=SPARSE, sparser=SPARSE, control=DENSE)
+    summary = Pie().summarise(populations, comparisons)
+    assert len(tested) == 3
+    assert [row[0] for row in summary.tables[0].rows] == ["dense → sparse", "dense → control", "dense → sparser"]
+    assert summary.comparisons[0]["control"] == summary.comparisons[1]["control"]
+
+
+def test_the_headline_is_the_count_with_the_smaller_p_of_two_tests_doubled():
+    populations = study(dense=np.zeros((8, 4), int), sparse=np.ones((8, 4), int))
+    (number,) = Pie().summarise(populations, [Comparison("dense", "sparse", None, True)]).headline.comparisons
+    assert (number.value, number.p, number.smallest_p) == (4, 2 / 128, 2 / 128)  # no swap is as far apart, bar one
+
+
+def test_readings_of_many_comparisons_are_said_once():
+    names = [f"sparse{k}" for k in range(5)]
+    populations = study(dense=DENSE, **dict.fromkeys(names, SPARSE))
+    readings = Pie().summarise(populations, [Comparison("dense", name, None, True) for name in names]).readings
+    assert readings[2:] == [
+        "5 comparisons: 4 + 4 members, chance from all 8 distinct swaps within seed pairs",
+        "tied modal labels: from 0 in dense to 0 in sparse4",
+    ]
 
 
 # ---------------------------------------------------------------------------------------------------------- clauses

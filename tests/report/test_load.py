@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from prunekit.errors import InputError
+from prunekit.report.arrays import Place, Published
 from prunekit.report.load import load_study
 from prunekit.store import Store
+from prunekit.tables import Number
 
 HERE = {"device": "cpu", "name": "x86_64", "torch": "2.15", "prunekit": "0.1.0"}
 N = 6
@@ -137,3 +139,37 @@ def test_damage_is_named_and_says_what_to_do(store: Store) -> None:
     for read in (lambda: load_study(store.root), lambda: study.columns.populations["dense"]["loss"]):
         with pytest.raises(InputError, match="is cut short or altered: `prunekit run` the recipe again"):
             read()
+
+
+def test_plans_that_know_no_repetitions_are_read(store: Store) -> None:
+    study = load_study(store.root)
+    assert (study.places, study.published, study.readings) == ({}, None, [])
+
+
+def test_places_published_numbers_and_readings_are_those_of_the_plan(store: Store) -> None:
+    plan = store.find_study(None)
+    values = {"sparse": 0.9, "control": True, "other": "text"}
+    for name, value in values.items():
+        repetition = {"group": "Sup", "values": {"criterion": "random", "axis": value}}
+        plan["populations"][name] |= {"title": "Sup", "repetition": repetition}
+    plan["populations"]["dense"] |= {"title": "", "repetition": None}
+    plan["published"] = {"source": "A paper", "populations": {"sparse": {"pie": 188, "accuracy": [90.5, 0.39]}}}
+    plan["readings"] = ["weights are pruned"]
+    store.save_study("pets-1", {}, plan)
+    study = load_study(store.root)
+    assert study.places == {
+        "sparse": Place("axis", 0.9, "Sup"),
+        "control": Place("axis", "true", "Sup"),
+        "other": Place("axis", "text", "Sup"),
+    }
+    assert study.published == Published("A paper", {"sparse": {"pie": Number(188), "accuracy": Number(90.5, 0.39)}})
+    assert study.readings == ["weights are pruned"]
+
+
+def test_a_population_without_members_keeps_its_place(store: Store) -> None:
+    plan = store.find_study(None)
+    plan["populations"]["sparse"]["repetition"] = {"group": "Sup", "values": {"s": 0.9}}
+    store.save_study("pets-1", {}, plan)
+    for seed in range(2):
+        store.observation(f"s{seed}", "test").with_suffix(".json").unlink()
+    assert list(load_study(store.root).places) == ["sparse"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 
@@ -101,6 +102,24 @@ def test_the_report_goes_to_stdout_and_the_rest_to_stderr(store, tmp_path):
         assert len(list(csv.DictReader(file))) == 3 * MEMBERS * EXAMPLES
 
 
+@pytest.mark.parametrize("layout", ["table", "json", "csv", "markdown", "latex"])
+def test_published_numbers_stand_in_every_format(store, layout, tmp_path):
+    runs = tmp_path / "runs"
+    shutil.copytree(store, runs)
+    plan = Store(runs).find_study(None)
+    plan["published"] = {
+        "source": "A paper, Table 7",
+        "populations": {"sparse": {"pie": 273, "accuracy": [89.47, 0.36]}},
+    }
+    Store(runs).save_study("made-up-0", {}, plan)
+    arguments = ("--out", runs, "--format", layout)
+    with_them, without = report(*arguments, "--published"), report(*arguments)
+    assert with_them.returncode == without.returncode == 0
+    for text in ("273", "89.47", "A paper, Table 7"):
+        assert text in with_them.stdout or (layout == "csv" and "Table" in text)
+        assert text not in without.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -110,6 +129,7 @@ def test_the_report_goes_to_stdout_and_the_rest_to_stderr(store, tmp_path):
         (["--compare", ""], "expected the reference and what is compared with it"),
         (["--examples", "examples.xlsx"], "expected a file that ends in .csv or .parquet"),
         (["--format", "yaml"], "'yaml' is not one of"),
+        (["--published"], "--published: the recipe of 'made-up' has no published numbers of what is compared"),
         (["nothing"], "nothing"),
     ],
 )
