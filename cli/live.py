@@ -19,6 +19,8 @@ LEAST_SHARE = 0.05
 """Share of a task that must be done before its pace says something."""
 SECONDS_PER_LINE = 10
 """Where there is no terminal: between two lines on how far preparations have come."""
+SECONDS_PER_STAGE_LINE = 60
+"""Likewise between two lines about a stage under way."""
 
 
 @dataclass
@@ -53,6 +55,8 @@ class _Preparation:
 @dataclass
 class _Running:
     started: float
+    said: float
+    """When a line was last printed about it."""
     data: dict[str, Any] = field(default_factory=dict)
     waiting: bool = False
 
@@ -124,7 +128,7 @@ class Display:
         elif task is None:
             return
         elif event.kind == "started":
-            self.running[task] = _Running(time.monotonic())
+            self.running[task] = _Running(time.monotonic(), time.monotonic())
         elif event.kind == "waiting":
             self.running[task].waiting = True
             self._say(f"{task.label}: another run is at it; waiting")
@@ -133,6 +137,7 @@ class Display:
             self.running[task].waiting = False
             if "resumed" in event.data:
                 self._say(f"{task.label}: goes on after epoch {event.data['epoch']} of {event.data['epochs']}")
+            self._say_now_and_then(task, self.running[task])
         elif event.kind == "done":
             self._done(task)
         elif event.kind in ("failed", "skipped"):
@@ -160,6 +165,14 @@ class Display:
         if self.preparation is not None and self.preparation.done:
             self._say(f"{self.preparation.what}: done in {_duration(time.monotonic() - self.preparation.begun)}")
         self.preparation = None
+
+    def _say_now_and_then(self, task: Task, running: _Running) -> None:
+        """Where no table shows it, print how far a long stage is, once a minute."""
+        now = time.monotonic()
+        if self.live is None and now - running.said >= SECONDS_PER_STAGE_LINE:
+            running.said = now
+            epoch = f"epoch {running.data.get('epoch')} of {running.data.get('epochs')}"
+            self._say(f"{task.label}: {', '.join([epoch, *_details(running.data)])}{self._left()}")
 
     def _done(self, task: Task) -> None:
         running = self.running.pop(task)

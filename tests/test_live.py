@@ -52,6 +52,19 @@ def test_a_finished_stage_is_one_plain_line(clock: dict[str, float]) -> None:
     )
 
 
+def test_a_long_stage_says_once_a_minute_how_far_it_is(clock: dict[str, float]) -> None:
+    one = task("dense", 0, "train")
+    shown, out = display([one], members=1)
+    shown(Event("started", one))
+    progress = {"epoch": 2, "epochs": 5, "iteration": 10, "iterations": 50, "loss": 0.5, "images_per_second": 1234.5}
+    for seconds in (30, 29, 1, 59):
+        clock["t"] += seconds
+        shown(Event("progress", one, progress))
+    assert out.getvalue().splitlines()[1:] == [
+        "dense seed 0: train: epoch 2 of 5, loss 0.500, 1,234 images/s, about 4 min 0 s left"
+    ]
+
+
 def test_time_left_follows_the_pace_of_stages_of_the_same_name(clock: dict[str, float]) -> None:
     tasks = [task("dense", 0, "train", 100), task("dense", 0, "tune", 10), task("dense", 1, "train", 100)]
     shown, _ = display(tasks, members=2)
