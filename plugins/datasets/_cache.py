@@ -104,8 +104,11 @@ def make(key: str, write: Callable[[Path], dict[str, Any]]) -> Entry:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with locked(folder.with_suffix(".lock"), "decodes the same images"):
             return find(key) or _write(folder, write)
-    except PermissionError as error:
-        raise InputError(f"{error.filename}: may not be written: set {VARIABLE} to another folder") from error
+    except OSError as error:  # errors about the images themselves have their own words by now
+        where = error.filename or folder
+        raise InputError(
+            f"{where}: {error.strerror or error}: set {VARIABLE} to a folder that can be written"
+        ) from error
 
 
 def _folder(key: str) -> Path:

@@ -16,7 +16,7 @@ from pydantic import Field, field_validator
 from prunekit import Dataset, DataSummary, ImageData, ImageShape, InputError, Split, register
 
 from ._arrays import Header, read_array, read_headers
-from ._hints import existing, few
+from ._hints import existing
 from ._limits import check_memory
 from ._validation import Validation, cut_validation, held_out
 
@@ -91,17 +91,17 @@ class Npz(Dataset):
     @cached_property
     def _labels(self) -> dict[str, NDArray[np.int64]]:
         """[N] of each part: every class from 0 to the largest occurs in both."""
-        names = {part: f"y_{part}" for part in PARTS if self._headers}
-        labels = {part: read_array(self._file, name).astype(np.int64).reshape(-1) for part, name in names.items()}
+        labels = {part: self._read(f"y_{part}").astype(np.int64).reshape(-1) for part in PARTS}
         found = {part: set(each.tolist()) for part, each in labels.items()}
         every = range(max(max(each) for each in found.values()) + 1)
         for part, each in found.items():
-            where = f"{self._file}: {names[part]}"
+            where = f"{self._file}: y_{part}"
             if min(each) < 0:
                 raise InputError(f"{where} holds {min(each)}: labels are counted from 0")
-            if absent := [str(label) for label in every if label not in each]:
+            absent = next((label for label in every if label not in each), None)
+            if absent is not None:
                 raise InputError(
-                    f"{where} never is {few(absent)}: expected each label from 0 to {every[-1]} in both parts"
+                    f"{where} lacks the label {absent}: expected each label from 0 to {every[-1]} in both parts"
                 )
         if len(every) == 1:
             raise InputError(f"{self._file}: holds one class only: there is nothing to tell apart")
@@ -120,8 +120,11 @@ class Npz(Dataset):
         assert shape is not None  # the headers are checked
         return shape
 
+    def _read(self, key: str) -> NDArray[np.generic]:
+        return read_array(self._file, key, self._headers[key])
+
     def _split(self, part: str) -> Split:
-        images = _channels_first(read_array(self._file, f"x_{part}").astype(np.uint8, copy=False))
+        images = _channels_first(self._read(f"x_{part}").astype(np.uint8, copy=False))
         return Split(images, self._labels[part], _ids(part, images, self._labels[part]))
 
 
@@ -158,7 +161,7 @@ def _check_images(where: str, images: Header) -> None:
 def _check_labels(where: str, labels: Header, images: Header) -> None:
     if labels.dtype.kind not in "iu":
         raise InputError(f"{where} is {labels}: expected whole numbers")
-    if labels.shape not in ((count := labels.shape[:1]), (*count, 1)):
+    if len(labels.shape) != 1 and labels.shape[1:] != (1,):
         raise InputError(f"{where} is {labels}: expected one label per image, [N] or [N, 1]")
     if labels.shape[0] != images.shape[0]:
         raise InputError(f"{where} has {labels.shape[0]} labels for {images.shape[0]} images")

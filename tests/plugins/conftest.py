@@ -23,3 +23,11 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     monkeypatch.setenv("no_proxy", "*")
     with serving() as server:
         yield server
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where prunekit keeps decoded images, in place of the user's cache folder."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("PRUNEKIT_CACHE", str(folder))
+    return folder

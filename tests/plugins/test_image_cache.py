@@ -1,0 +1,215 @@
+"""Decoded images on disk: whole or not at all, made once, shared; and what this machine cannot hold."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import namedtuple
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers_images import image_folder, npz_file
+
+from prunekit import InputError, PrunekitError
+from prunekit.plugins.datasets import _cache, _limits, imagefolder
+from prunekit.plugins.datasets._decoding import Decoder
+from prunekit.plugins.datasets.imagefolder import ImageFolder
+from prunekit.plugins.datasets.npz import Npz
+
+BYTES = 21 * 6 * 5 * 3
+"""Of the pixels of :func:`image_folder`."""
+
+SLOW = """
+import sys, time
+from prunekit.plugins.datasets import _decoding
+from prunekit.plugins.datasets.imagefolder import ImageFolder
+
+plain = _decoding.Decoder._block
+
+def slowly(self, names):
+    print("decoding", flush=True)
+    time.sleep(float(sys.argv[2]))
+    return plain(self, names)
+
+_decoding.Decoder._block = slowly
+dataset = ImageFolder(root=sys.argv[1])
+dataset.load()
+print(dataset.fingerprint())
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path, cache: Path) -> Path:
+    return image_folder(tmp_path / "pets")
+
+
+def started(root: Path, seconds: float) -> subprocess.Popen[str]:
+    """A process that decodes slowly, and has begun to."""
+    process = subprocess.Popen([sys.executable, "-c", SLOW, str(root), str(seconds)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "decoding\n"
+    return process
+
+
+def entries(cache: Path) -> list[str]:
+    return sorted(path.name for path in (cache / "images").iterdir() if path.suffix != ".lock")
+
+
+# ------------------------------------------------------------------------------------------------ whole or not at all
+
+
+def test_a_run_that_is_killed_leaves_no_entry_and_the_next_one_starts_afresh(root: Path, cache: Path) -> None:
+    process = started(root, 60)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert [Path(name).suffix for name in entries(cache)] == [".unfinished"]
+    assert ImageFolder(root=str(root)).fingerprint() is None
+    assert len(ImageFolder(root=str(root)).load().train.ids) == 15
+    assert [Path(name).suffix for name in entries(cache)] == [""]
+
+
+def test_an_error_while_decoding_leaves_nothing(root: Path, cache: Path) -> None:
+    (root / "test" / "dog" / "1.png").write_bytes(b"")
+    with pytest.raises(InputError):
+        ImageFolder(root=str(root)).load()
+    assert entries(cache) == []
+
+
+def test_of_two_runs_one_decodes_and_the_other_waits(root: Path, cache: Path) -> None:
+    first = started(root, 1)
+    begun = time.monotonic()
+    told: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Decoder, "blocks", lambda *_: pytest.fail("decoded a second time"))
+        patch.setattr(_cache, "tell_progress", lambda what, done: told.append(what))
+        data = ImageFolder(root=str(root)).load()
+    assert told == ["waiting for another run that decodes the same images"]
+    assert time.monotonic() - begun > 0.5
+    assert len(data.train.ids) == 15
+    out, _ = first.communicate()
+    assert out.split()[-1] == ImageFolder(root=str(root)).fingerprint()
+
+
+def test_a_second_load_opens_no_image(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = ImageFolder(root=str(root)).load()
+    monkeypatch.setattr(imagefolder, "opened", lambda path: pytest.fail(f"opened {path}"))
+    monkeypatch.setattr(Decoder, "blocks", lambda *_: pytest.fail("decoded"))
+    again = ImageFolder(root=str(root))
+    assert again.describe().train == 15
+    np.testing.assert_array_equal(again.load().train.images, first.train.images)
+
+
+def test_pages_are_shared_and_what_is_written_to_them_stays_with_the_process(root: Path) -> None:
+    images = ImageFolder(root=str(root), validation=3).load().train.images
+    assert isinstance(images, np.memmap)
+    before = images.copy()
+    torch.from_numpy(np.ascontiguousarray(images))[:] = 0  # without a copy, and without the warning of read-only arrays
+    assert not images.any()
+    np.testing.assert_array_equal(ImageFolder(root=str(root), validation=3).load().train.images, before)
+
+
+def test_an_entry_that_was_damaged_is_told(root: Path, cache: Path) -> None:
+    ImageFolder(root=str(root)).load()
+    (file,) = cache.rglob("train.npy")
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(PrunekitError, match=r"damaged .* delete the folder, and it is made again"):
+        ImageFolder(root=str(root)).load()
+
+
+# -------------------------------------------------------------------------------------------------------- the folder
+
+
+def test_the_folder_is_the_systems_for_caches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("PRUNEKIT_CACHE", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    if sys.platform != "win32":
+        assert _cache.cache_root() == tmp_path / ".cache" / "prunekit"
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+        assert _cache.cache_root() == tmp_path / "xdg" / "prunekit"
+    monkeypatch.setenv("PRUNEKIT_CACHE", str(tmp_path / "mine"))
+    assert _cache.cache_root() == tmp_path / "mine"
+
+
+def test_a_folder_that_cannot_be_written_is_told_with_the_variable(
+    root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.write_text("a file where the folder should be")
+    with pytest.raises(InputError, match="PRUNEKIT_CACHE"):
+        ImageFolder(root=str(root)).load()
+
+
+# ----------------------------------------------------------------------------------------------------- room for it
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def with_disk(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda path: Usage(10**12, 0, free + _limits._RESERVE))
+
+
+def test_a_disk_that_is_too_small_is_refused_before_decoding(
+    root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_disk(monkeypatch, BYTES - 1)
+    monkeypatch.setattr(Decoder, "blocks", lambda *_: pytest.fail("decoded"))
+    for act in (ImageFolder(root=str(root)).describe, ImageFolder(root=str(root)).load):
+        with pytest.raises(InputError) as error:
+            act()
+        assert "the decoded images take 0.0 MB of disk and 0.0 MB are free in" in str(error.value)
+        assert "set PRUNEKIT_CACHE to a folder on a larger disk" in str(error.value)
+    assert not cache.exists()
+
+
+def test_a_disk_that_fills_up_meanwhile_is_told_and_leaves_nothing(
+    root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match="No space left on device: set PRUNEKIT_CACHE"):
+        ImageFolder(root=str(root)).load()
+    assert entries(cache) == []
+
+
+def test_a_disk_that_is_just_large_enough_is_not_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_disk(monkeypatch, BYTES)
+    assert len(ImageFolder(root=str(root)).load().train.ids) == 15
+
+
+def test_what_is_decoded_already_needs_no_room(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ImageFolder(root=str(root)).load()
+    with_disk(monkeypatch, 0)
+    monkeypatch.setattr(_limits, "available_memory", lambda: 0)
+    assert len(ImageFolder(root=str(root)).load().train.ids) == 15
+
+
+@pytest.mark.parametrize("kind", ["imagefolder", "npz"])
+def test_data_larger_than_memory_is_refused_and_streaming_is_not_promised(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    path = npz_file(tmp_path / "data.npz")
+
+    def dataset() -> ImageFolder | Npz:
+        return ImageFolder(root=str(root)) if kind == "imagefolder" else Npz(path=str(path))
+
+    monkeypatch.setattr(_limits, "available_memory", lambda: BYTES - 1)
+    for act in (dataset().describe, dataset().load):
+        with pytest.raises(InputError, match="data larger than memory is not streamed yet"):
+            act()
+    monkeypatch.setattr(_limits, "available_memory", lambda: BYTES)
+    assert dataset().load().train.images.nbytes == 15 * 90
+    monkeypatch.setattr(_limits, "available_memory", lambda: None)  # a system that does not tell
+    assert dataset().describe().train == 15
+
+
+def test_memory_that_is_available_is_less_than_the_machine_has() -> None:
+    available = _limits.available_memory()
+    assert available is None or 1 << 20 < available < 1 << 50
