@@ -320,6 +320,7 @@ class _Pool:
             "threads": study.recipe.threads,
             "files": {str(file): digest for file, digest in study.source.registry.files.items()},
             "data": as_recipe(study.recipe.data),
+            "fingerprint": study.fingerprint,
             "model": as_recipe(study.recipe.model),
         }
 

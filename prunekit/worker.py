@@ -40,6 +40,8 @@ class Setup(Options):
     files: dict[str, str]
     """Plugin files and the digests that the keys of the tasks were made with."""
     data: Any
+    fingerprint: str
+    """What the data must be: the keys of the tasks were made with it."""
     model: Any
 
 
@@ -61,7 +63,10 @@ class Worker:
         """The data set, on the device; decoded when first needed."""
         from prunekit.data import DeviceData
 
-        return DeviceData(self.dataset.load(), self.setup.device)
+        images = self.dataset.load()
+        if self.dataset.fingerprint() != self.setup.fingerprint:
+            raise PrunekitError(f"the data of {self.dataset.name} changed since the run began: run it again")
+        return DeviceData(images, self.setup.device)
 
     def do(self, task: dict[str, Any]) -> None:
         """Do one task."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from typing import Any
 
 import pytest
@@ -103,6 +104,68 @@ def test_a_stage_that_goes_on_is_said_and_its_pace_is_that_of_this_run(clock: di
     clock["t"] += 5
     shown(Event("progress", one, {"iteration": 90, "iterations": 100}))
     assert shown.seconds_left() == pytest.approx(5)
+
+
+def preparing(what: str, done: int, total: int | None) -> Event:
+    return Event("preparing", data={"what": what, "done": done, "total": total})
+
+
+def test_preparations_are_a_line_at_the_start_every_ten_seconds_and_at_the_end(clock: dict[str, float]) -> None:
+    shown, out = display([], members=0)
+    out.truncate(0)
+    for done in range(0, 60_001, 1000):  # 1,000 images in half a second
+        shown(preparing("decoding images", done, 60_000))
+        clock["t"] += 0.5
+    assert [line.strip("\0") for line in out.getvalue().splitlines()] == [
+        "decoding images (60,000)",
+        "decoding images: 33 %, about 20 s left",
+        "decoding images: 67 %, about 10 s left",
+        "decoding images: done in 30 s",
+    ]
+
+
+def test_preparations_of_unknown_length_say_how_long_they_have_taken(clock: dict[str, float]) -> None:
+    shown = Display()
+    shown.console = Console(file=(out := io.StringIO()), width=200)
+    shown(preparing("downloading", 0, None))
+    clock["t"] += 12
+    shown(preparing("downloading", 5000, None))
+    shown(preparing("waiting for another run", 0, None))
+    clock["t"] += 2
+    shown(Event("planned", data={"tasks": [], "members": []}))
+    assert out.getvalue().splitlines() == [
+        "downloading",
+        "downloading: 5,000, 12 s so far",
+        "downloading: done in 12 s",
+        "waiting for another run",
+        "0 members, 0 of them in the store already",
+    ]
+
+
+def test_on_a_terminal_preparations_are_one_line_with_a_bar(clock: dict[str, float]) -> None:
+    shown = Display()
+    shown.console = Console(file=(out := io.StringIO()), width=60, force_terminal=True, color_system=None)
+    with shown:
+        shown(preparing("decoding images", 0, 100))
+        clock["t"] += 3
+        shown(preparing("decoding images", 25, 100))
+        assert shown.live is not None
+        out.truncate(0)
+        shown.console.print(shown._render())
+        assert "decoding images: 25 %, about 9 s left" in out.getvalue()
+        assert "━" in out.getvalue()
+        shown(preparing("decoding images", 100, 100))
+    assert "decoding images: done in 3 s" in out.getvalue()
+
+
+def test_what_a_plugin_warns_of_is_a_notice_without_its_code(recwarn: pytest.WarningsRecorder) -> None:
+    usual = warnings.showwarning
+    shown = Display()
+    shown.console = Console(file=(out := io.StringIO()), width=200)
+    with shown:
+        warnings.warn("2 broken images left out", stacklevel=1)
+    assert out.getvalue() == "notice: 2 broken images left out\n"
+    assert warnings.showwarning is usual
 
 
 def test_the_live_table_shows_what_each_running_member_does(clock: dict[str, float]) -> None:
