@@ -68,28 +68,31 @@ class Decoder:
                 row[:] = self._image(name)
             except BrokenImageError as error:
                 if not self.skip_broken:
-                    raise broken_image(self.root / name, error) from error
+                    raise broken_image(self._path(name), error) from error
                 self.broken[name] = str(error)
         return images
 
     def _image(self, name: str) -> NDArray[np.uint8]:
         """Return one image [C, H, W]. Raises BrokenImageError, and InputError where it is of another kind."""
-        path, size = self.root / name, (self.shape.width, self.shape.height)
+        path, size = self._path(name), (self.shape.width, self.shape.height)
         with opened(path) as image:
             self._check_kind(path, image)
-            if self.resize:  # JPEG decodes to a half, quarter or eighth of its size in that part of the time
-                image.draft(None, (2 * size[0], 2 * size[1]))
             try:
+                if self.resize:  # JPEG decodes to a half, quarter or eighth of its size in that part of the time
+                    image.draft(None, (2 * size[0], 2 * size[1]))
                 plain = _plain(image, "L" if self.shape.channels == 1 else "RGB")
+                if plain.size != size:
+                    plain = ImageOps.fit(plain, size, Image.Resampling.BILINEAR)
             except Exception as error:
                 raise _blamed(path, error) from error
-        if plain.size != size:
-            plain = ImageOps.fit(plain, size, Image.Resampling.BILINEAR)
         pixels = np.asarray(plain)
         return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
-    def _check_kind(self, path: Path, image: Image.Image) -> None:
-        other = self.root / self.first
+    def _path(self, name: str) -> str:
+        return os.path.join(self.root, name)  # a Path of it takes as long as a tenth of decoding a small image
+
+    def _check_kind(self, path: str, image: Image.Image) -> None:
+        other = self._path(self.first)
         if not self.convert and channels_of(image) != self.shape.channels:
             one, two = ("grey", "in colour") if channels_of(image) == 1 else ("in colour", "grey")
             raise InputError(f"{path} is {one} and {other} is {two}: choose `colour: rgb` or `colour: grey` for all")
@@ -100,7 +103,7 @@ class Decoder:
             )
 
 
-def opened(path: Path) -> Image.Image:
+def opened(path: str) -> Image.Image:
     """Open an image file and read its header alone. Raises BrokenImageError."""
     try:
         return Image.open(path)
@@ -113,18 +116,18 @@ def channels_of(image: Image.Image) -> int:
     return 1 if image.mode in _GREY else 3
 
 
-def broken_image(path: Path, error: BrokenImageError) -> InputError:
+def broken_image(path: str, error: BrokenImageError) -> InputError:
     """Return the error that names a broken image."""
     return InputError(f"{path}: broken: {error} (`skip_broken: true` leaves such images out)")
 
 
-def _blamed(path: Path, error: Exception) -> Exception:
+def _blamed(path: str, error: Exception) -> Exception:
     """Return what to raise: decoders raise anything about a broken file, but the system's errors are its own."""
     if isinstance(error, MemoryError):
         return error
     if isinstance(error, OSError) and error.errno is not None:
         return InputError(f"{path}: cannot be read: {error.strerror}")
-    return BrokenImageError(str(error).replace(f" {str(path)!r}", "") or type(error).__name__)
+    return BrokenImageError(str(error).replace(f" {path!r}", "") or type(error).__name__)
 
 
 def _plain(image: Image.Image, mode: str) -> Image.Image:

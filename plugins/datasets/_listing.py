@@ -15,7 +15,7 @@ from prunekit import InputError
 from ._cache import Part
 from ._hints import few, there
 
-SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"))
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 
 _File = tuple[str, int, int, int]
 """Path below the root, size in bytes, time of modification and of change in ns."""
@@ -61,7 +61,7 @@ def list_images(root: Path) -> Listing:
 
 def is_image(name: str) -> bool:
     """Whether a file's name is that of an image."""
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES
+    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
 
 
 def _classes(folder: Path) -> list[str]:
@@ -91,7 +91,7 @@ def _part(root: Path, part: str, classes: tuple[str, ...], digest: hashlib._Hash
     for label, name in enumerate(classes):
         files = sorted(_images(str(root / part / name), f"{part}/{name}"))
         if not files:
-            known = ", ".join(sorted(suffix[1:] for suffix in SUFFIXES))
+            known = ", ".join(suffix[1:] for suffix in SUFFIXES)
             raise InputError(f"{root / part / name}: holds no images ({there(root / part / name)}; expected {known})")
         digest.update(repr(files).encode(errors="surrogateescape"))
         ids += [file[0] for file in files]

@@ -95,12 +95,13 @@ class ImageFolder(Dataset):
         """The shape of all images, and the first image that can be opened: it decides what no option does."""
         listing = self._listing
         for name in listing.train.ids:
+            path = str(listing.root / name)
             try:
-                with opened(listing.root / name) as image:
+                with opened(path) as image:
                     found = ImageShape(channels_of(image), image.height, image.width)
             except BrokenImageError as error:
                 if not self.skip_broken:
-                    raise broken_image(listing.root / name, error) from error
+                    raise broken_image(path, error) from error
                 continue
             height, width = self._size or (found.height, found.width)
             channels = {"as_is": found.channels, "rgb": 3, "grey": 1}[self.colour]
