@@ -17,11 +17,9 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-import torchvision.transforms as transforms
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms.functional import to_pil_image
 
 from prunekit.data import DeviceData
 from prunekit.network import Network, build_network
@@ -45,7 +43,7 @@ class Job:
     """Height and width of the images, which have 3 channels."""
     steps: int = 1
     """Steps that are timed, after as many that are not."""
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: str = "fp32"
     threads: int = 1
     device: str = "cpu"
 
@@ -180,6 +178,8 @@ class Pictures(Dataset[tuple[Any, int]]):
     """PIL images, each changed by ``change`` whenever it is asked for."""
 
     def __init__(self, split: Split, change: Callable[[Any], Any]) -> None:
+        from torchvision.transforms.functional import to_pil_image
+
         self.pictures = [to_pil_image(torch.from_numpy(image)) for image in split.images]
         self.labels, self.change = split.labels, change
 
@@ -202,16 +202,16 @@ class TwoCrops:
 
 def released_transform(objective: str, size: int) -> Callable[[Any], Any]:
     """Return the augmentation of the released code, as torchvision makes it of one PIL image."""
+    from torchvision import transforms
+
     scaled = [transforms.ToTensor(), transforms.Normalize((0.5,) * 3, (0.25,) * 3)]
     flip = transforms.RandomHorizontalFlip()
     if objective == "cross_entropy":
         both: Callable[[Any], Tensor] = transforms.Compose([transforms.RandomCrop(size, padding=4), flip, *scaled])
         return both
     jitter = transforms.RandomApply([transforms.ColorJitter(0.4, 0.4, 0.4, 0.1)], p=0.8)
-    crop = transforms.RandomResizedCrop(size, scale=(0.2, 1.0))
-    change: Callable[[Any], Tensor] = transforms.Compose(
-        [crop, flip, jitter, transforms.RandomGrayscale(p=0.2), *scaled]
-    )
+    crop, grey = transforms.RandomResizedCrop(size, scale=(0.2, 1.0)), transforms.RandomGrayscale(p=0.2)
+    change: Callable[[Any], Tensor] = transforms.Compose([crop, flip, jitter, grey, *scaled])
     return TwoCrops(change)
 
 

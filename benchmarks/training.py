@@ -18,13 +18,13 @@ from loops import Job, Timing, timed
 
 from prunekit.runner import worker_environment
 
+CORES = 2
 SETTINGS = {
-    "cross_entropy, batch 128": Job("released", "cross_entropy", batch_size=128, steps=8),
+    "cross_entropy, batch 128": Job("released", "cross_entropy", batch_size=128, steps=5),
     "supcon, batch 1024": Job("released", "supcon", batch_size=1024, steps=1),
 }
-VARIANTS = (("fp32", 2), ("bf16", 2), ("fp32", 1), ("bf16", 1))
+VARIANTS = (("fp32", CORES), ("bf16", CORES), ("fp32", 1), ("bf16", 1))
 """Precision of prunekit's stage, and how many processes."""
-CORES = 2
 
 
 def main() -> None:

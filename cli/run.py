@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     "--set", "assignments", multiple=True, metavar="A.B=VALUE", help="Change a key of the recipe; repeatable."
 )
 @click.option("--seeds", type=int, metavar="N", help="Members per population.")
-@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Processes (default: one per core).")
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Processes (default: as cores and memory allow).")
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="DIR", help="Results (default: $PRUNEKIT_RUNS or ./runs)."
 )
@@ -55,14 +55,12 @@ def run(
     study = resolve(load(recipe, profile=profile, assignments=assignments, seeds=seeds))
     root = out or default_root()
     if dry_run:
+        from prunekit.capacity import choose_device
         from prunekit.outline import outline
-        from prunekit.runner import choose_device
 
         from .outline import print_outline
 
-        if device is not None:
-            choose_device(device)
-        plan = outline(study, Store(root))
+        plan = outline(study, Store(root), jobs=jobs, device=choose_device(device))
         print(json.dumps(plan, indent=2, ensure_ascii=False)) if layout == "json" else print_outline(plan)
         return
 

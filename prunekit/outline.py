@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from prunekit.capacity import default_jobs, free_memory
 from prunekit.errors import InputError
 from prunekit.expansion import Repetition
 from prunekit.protocols import Measure, Options
@@ -12,17 +13,25 @@ from prunekit.stages import TrainStage, as_recipe, options_in
 from prunekit.store import Store
 from prunekit.study import PlannedStage, Population, Study, columns_of
 
+if TYPE_CHECKING:
+    from prunekit.memory import Estimates
+    from prunekit.network import Network
+
 SPLIT = "test"
 """The split that is observed."""
 
 
-def outline(study: Study, store: Store) -> dict[str, Any]:
-    """Return populations, stages, updates and what is stored already. Decodes nothing and looks into no file.
+def outline(study: Study, store: Store, *, jobs: int | None = None, device: str = "cpu") -> dict[str, Any]:
+    """Return populations, stages, updates, memory and what is stored already. Decodes nothing and looks into no file.
 
-    ``stored`` counts members; it is ``"unknown"`` where the fingerprint of the data is. Raises InputError as
-    :func:`check_targets` does.
+    ``stored`` counts members; it is ``"unknown"`` where the fingerprint of the data is. Bytes of memory are None where
+    they cannot be told. Raises InputError as :func:`check_targets` does.
     """
-    check_targets(study)
+    from prunekit.memory import Estimates
+
+    network = blueprint(study)
+    check_targets(study, network)
+    memory = Estimates(network, study.data, device)
     return {
         "study": study.recipe.name,
         "identity": study.identity,
@@ -35,13 +44,14 @@ def outline(study: Study, store: Store) -> dict[str, Any]:
             "test": study.data.test,
         },
         "members": len(list(study.members())),
-        "disk_bytes": estimate_disk(study),
+        "disk_bytes": estimate_disk(study, network),
+        "memory": _memory(study, memory, jobs, device),
         "populations": {
             name: {
                 "from": population.parent,
                 "control": population.control,
                 "members": len(population.members),
-                "stages": [_stage(study, population, stage, store) for stage in population.stages],
+                "stages": [_stage(study, population, stage, store, memory) for stage in population.stages],
                 "observed": _count(study, [_observed(study, store, m.keys) for m in population.members]),
             }
             for name, population in study.populations.items()
@@ -49,7 +59,22 @@ def outline(study: Study, store: Store) -> dict[str, Any]:
     }
 
 
-def _stage(study: Study, population: Population, stage: PlannedStage, store: Store) -> dict[str, Any]:
+def _memory(study: Study, memory: Estimates, jobs: int | None, device: str) -> dict[str, Any]:
+    free = free_memory(device)
+    worker = memory.most(stage.options for population in study.populations.values() for stage in population.stages)
+    jobs = jobs or default_jobs(device, study.recipe.threads, worker, free)
+    return {
+        "device": device,
+        "worker_bytes": worker,
+        "jobs": jobs,
+        "bytes": None if worker is None else jobs * worker,
+        "available_bytes": free,
+    }
+
+
+def _stage(
+    study: Study, population: Population, stage: PlannedStage, store: Store, memory: Estimates
+) -> dict[str, Any]:
     trains = isinstance(stage.options, TrainStage)
     stored = [bool(m.keys) and store.has_stage(m.keys[stage.ordinal - 1]) for m in population.members]
     return {
@@ -58,6 +83,7 @@ def _stage(study: Study, population: Population, stage: PlannedStage, store: Sto
         "epochs": stage.options.epochs if isinstance(stage.options, TrainStage) else 0,
         "iterations": stage.iterations,
         "stored": _count(study, stored),
+        "memory_bytes": memory.of(stage.options),
         "updates": [
             {"iteration": iteration, "epoch": iteration / stage.iterations_per_epoch if trains else 0.0, "sparsity": s}
             for iteration, s in stage.updates
@@ -134,20 +160,24 @@ def _repetition(place: Repetition | None) -> dict[str, Any] | None:
     return None if place is None else {"group": place.group, "values": dict(place.values)}
 
 
-def check_targets(study: Study) -> None:
+def blueprint(study: Study) -> Network:
+    """Return a network such as the members have, to look at."""
+    from prunekit.network import build_network
+
+    return build_network(study.recipe.model, study.data, seed=0, weights=False)
+
+
+def check_targets(study: Study, network: Network) -> None:
     """Raise InputError (file, line, key) where a stage would find nothing to prune in the network."""
     from prunekit.masks import find_targets
-    from prunekit.network import build_network
     from prunekit.training import parts_trained
 
-    network = None
     for name, population in study.populations.items():
         for stage in population.stages:
             options = stage.options
             prune = options.prune if isinstance(options, TrainStage) else options
             if prune is None:
                 continue
-            network = network or build_network(study.recipe.model, study.data, seed=0, weights=False)
             parts = parts_trained(options) if isinstance(options, TrainStage) else ("encoder", "head")
             try:
                 find_targets(network, prune.targets, within_parts=parts)
@@ -163,11 +193,8 @@ def _files_of(measures: Sequence[Measure], study: Study) -> list[str]:
     return [str(file) for file in study.source.registry.files if str(file) in origins]
 
 
-def estimate_disk(study: Study, stages: int | None = None) -> int:
+def estimate_disk(study: Study, network: Network, stages: int | None = None) -> int:
     """Return about how many bytes the results of ``stages`` stages take, and their observations; of all by default."""
-    from prunekit.network import build_network
-
-    network = build_network(study.recipe.model, study.data, seed=0, weights=False)
     weights = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
     every = sum(len(population.stages) * len(population.members) for population in study.populations.values())
     columns = 3 + 3 * sum(columns_of(m, study.source.registry) is not None for m in study.recipe.measures)

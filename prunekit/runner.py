@@ -12,15 +12,19 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from prunekit.capacity import choose_device, default_jobs, free_memory, memory_warning
 from prunekit.errors import InputError, PrunekitError
-from prunekit.outline import SPLIT, check_targets, describe, estimate_disk
+from prunekit.outline import SPLIT, blueprint, check_targets, describe, estimate_disk
 from prunekit.progress import listening
 from prunekit.recipe import load
 from prunekit.stages import TrainStage, as_recipe
 from prunekit.store import DamagedError, Store, default_root
 from prunekit.study import Member, PlannedStage, Study, columns_of, resolve
+
+if TYPE_CHECKING:
+    from prunekit.network import Network
 
 # glibc hands memory back after every step without these, and faults it in again (2× at large batches).
 _ALLOCATOR = {
@@ -101,8 +105,9 @@ def run(
     """Run a recipe: train, prune and observe every member that the store lacks.
 
     ``recipe`` is a path or the name of a shipped recipe; ``assignments`` are ``a.b=value``; ``out`` defaults to
-    ``PRUNEKIT_RUNS`` or ``./runs``; ``jobs`` to one process per core (one in all on a GPU). Failed members are in the
-    result, the others are finished all the same. Raises InputError before any work where the recipe is refused.
+    ``PRUNEKIT_RUNS`` or ``./runs``; ``jobs`` to one process per core, fewer on a GPU or where memory is short. Failed
+    members are in the result, the others are finished all the same. Raises InputError before any work where the recipe
+    is refused.
     """
     source = load(recipe, profile=profile, assignments=assignments, seeds=seeds)
     study = resolve(source)
@@ -125,12 +130,14 @@ def execute(
     chosen = choose_device(device)
     if study.fingerprint is None:
         study = _prepared(study, tell)
-    check_targets(study)
+    network = blueprint(study)
+    check_targets(study, network)
     tasks = plan_tasks(study, store, tell)
-    check_disk(study, store, tasks)
+    check_disk(study, network, store, tasks)
     store.save_study(study.identity, as_recipe(study.recipe), describe(study))
     tell(Event("planned", data={"tasks": tasks, "members": list(study.members())}))
-    pool = _Pool(study, store, tasks, jobs or default_jobs(chosen, study.recipe.threads), chosen, tell)
+    jobs = choose_jobs(study, network, tasks, jobs, chosen, tell)
+    pool = _Pool(study, store, tasks, jobs, chosen, tell)
     pool.run()
     return RunResult(
         study=study.identity,
@@ -157,31 +164,22 @@ def _prepared(study: Study, tell: Listener) -> Study:
     return study
 
 
-def choose_device(device: str | None) -> str:
-    """Return the device asked for, or CUDA where there is one, or the CPU. Raises InputError."""
-    import torch
-
-    if device is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        kind = torch.device(device).type
-    except RuntimeError:
-        raise InputError(f"--device {device}: expected cpu, cuda or cuda:N") from None
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"--device {device}: torch sees no CUDA device here")
-    if kind not in ("cpu", "cuda"):
-        raise InputError(f"--device {device}: expected cpu, cuda or cuda:N")
-    if kind == "cuda" and (torch.device(device).index or 0) >= torch.cuda.device_count():
-        raise InputError(f"--device {device}: torch sees {torch.cuda.device_count()} CUDA devices here")
-    return device
-
-
-def default_jobs(device: str, threads: int) -> int:
-    """Return one process per core (of ``threads`` threads), or one where a GPU does the work."""
-    if device != "cpu":
+def choose_jobs(
+    study: Study, network: Network, tasks: Sequence[Task], jobs: int | None, device: str, tell: Listener
+) -> int:
+    """Return ``jobs``, or as many as the machine has cores and memory for; say where memory is short."""
+    if not tasks:
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // threads)
+    from prunekit.memory import Estimates
+
+    asked = {(task.population, task.stage) for task in tasks}
+    stages = [stage for each in study.populations.values() for stage in each.stages if (each.name, stage.name) in asked]
+    needed = Estimates(network, study.data, device).most(stage.options for stage in stages)
+    free, threads = free_memory(device), study.recipe.threads
+    chosen = jobs or default_jobs(device, threads, needed, free)
+    if warning := memory_warning(device, chosen, jobs or default_jobs(device, threads), needed, free):
+        tell(Event("notice", data={"text": warning}))
+    return chosen
 
 
 def plan_tasks(study: Study, store: Store, tell: Listener) -> list[Task]:
@@ -236,9 +234,9 @@ def _observation_task(study: Study, store: Store, member: Member, tell: Listener
     return Task(member.population, member.seed, OBSERVE, message, cost, f"observe {member.key}", member.key)
 
 
-def check_disk(study: Study, store: Store, tasks: Sequence[Task]) -> None:
+def check_disk(study: Study, network: Network, store: Store, tasks: Sequence[Task]) -> None:
     """Raise InputError where the results of ``tasks`` would not fit on the disk."""
-    needed = estimate_disk(study, sum(task.stage != OBSERVE for task in tasks)) if tasks else 0
+    needed = estimate_disk(study, network, sum(task.stage != OBSERVE for task in tasks)) if tasks else 0
     free = shutil.disk_usage(store.root).free
     if needed > free:
         raise InputError(

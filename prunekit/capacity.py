@@ -1,0 +1,82 @@
+"""What the machine has: devices, cores, free memory; and how many processes that is enough for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from prunekit.errors import InputError
+
+MOST_PER_GPU = 4
+"""Processes that share a GPU by default. They take turns on it, so that each hides the others' waits for the CPU."""
+
+
+def choose_device(device: str | None) -> str:
+    """Return the device asked for, or CUDA where there is one, or the CPU. Raises InputError."""
+    import torch
+
+    if device is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise InputError(f"--device {device}: expected cpu, cuda or cuda:N") from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"--device {device}: torch sees no CUDA device here")
+    if kind not in ("cpu", "cuda"):
+        raise InputError(f"--device {device}: expected cpu, cuda or cuda:N")
+    if kind == "cuda" and (torch.device(device).index or 0) >= torch.cuda.device_count():
+        raise InputError(f"--device {device}: torch sees {torch.cuda.device_count()} CUDA devices here")
+    return device
+
+
+def default_jobs(device: str, threads: int, needed: int | None = None, free: int | None = None) -> int:
+    """Return how many processes share ``device``.
+
+    One per core (of ``threads`` threads each); on a GPU no more than ``MOST_PER_GPU``; and only as many as fit into
+    the ``free`` bytes of memory where each takes ``needed`` bytes, but one at least. None: not known.
+    """
+    jobs = max(1, _cores() // threads)
+    if device != "cpu":
+        jobs = min(jobs, MOST_PER_GPU)
+    if needed is not None and free is not None:
+        jobs = max(1, min(jobs, free // needed))
+    return jobs
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def free_memory(device: str) -> int | None:
+    """Return the bytes that are free on ``device``; None where the system does not tell."""
+    if device != "cpu":
+        import torch
+
+        return torch.cuda.mem_get_info(device)[0]
+    meminfo = Path("/proc/meminfo")
+    if not meminfo.exists():
+        return None
+    lines = meminfo.read_text().splitlines()
+    free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    limit = Path("/sys/fs/cgroup/memory.max")  # a container's
+    if limit.exists() and (most := limit.read_text().strip()) != "max":
+        free = min(free, int(most) - int(limit.with_name("memory.current").read_text()))
+    return max(0, free)
+
+
+def memory_warning(device: str, jobs: int, usual: int, needed: int | None, free: int | None) -> str | None:
+    """Return what there is to say where ``jobs`` processes may not fit into memory, or are fewer than ``usual``."""
+    if needed is None or free is None:
+        return None
+    where = "of memory" if device == "cpu" else f"of memory on {device}"
+    each = f"a process takes about {gigabytes(needed)} {where} and {gigabytes(free)} are free"
+    if jobs * needed > free:
+        remedy = "a smaller batch_size takes less" if jobs == 1 else f"--jobs {max(1, free // needed)} would fit"
+        return f"{each}: {jobs} may not fit ({remedy})"
+    return f"{each}: {jobs} at once instead of {usual}" if jobs < usual else None
+
+
+def gigabytes(count: int) -> str:
+    """``1.4 GB``."""
+    return f"{count / 1e9:.1f} GB"

@@ -1,0 +1,55 @@
+"""How many processes a machine is enough for."""
+
+from __future__ import annotations
+
+import pytest
+
+from prunekit import capacity
+from prunekit.capacity import default_jobs, free_memory, memory_warning
+
+GB = 10**9
+
+
+@pytest.fixture(autouse=True)
+def eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capacity, "_cores", lambda: 8)
+
+
+def test_there_is_a_process_per_core() -> None:
+    assert default_jobs("cpu", threads=1) == 8
+    assert default_jobs("cpu", threads=3) == 2
+    assert default_jobs("cpu", threads=9) == 1
+
+
+def test_few_share_a_gpu() -> None:
+    assert default_jobs("cuda", threads=1) == capacity.MOST_PER_GPU
+    assert default_jobs("cuda:1", threads=4) == 2
+
+
+def test_there_are_no_more_than_memory_lets() -> None:
+    assert default_jobs("cpu", 1, needed=2 * GB, free=7 * GB) == 3
+    assert default_jobs("cpu", 1, needed=9 * GB, free=7 * GB) == 1
+    assert default_jobs("cpu", 1, needed=GB, free=70 * GB) == 8
+    assert default_jobs("cuda", 1, needed=10 * GB, free=25 * GB) == 2
+    assert default_jobs("cpu", 1, needed=None, free=7 * GB) == 8
+    assert default_jobs("cpu", 1, needed=2 * GB, free=None) == 8
+
+
+def test_enough_memory_is_nothing_to_speak_of() -> None:
+    assert memory_warning("cpu", jobs=8, usual=8, needed=GB, free=8 * GB) is None
+    assert memory_warning("cpu", jobs=8, usual=8, needed=None, free=GB) is None
+    assert memory_warning("cpu", jobs=8, usual=8, needed=GB, free=None) is None
+
+
+def test_what_memory_forbids_is_said() -> None:
+    said = "a process takes about 2.0 GB of memory and 7.0 GB are free: 3 at once instead of 8"
+    assert memory_warning("cpu", jobs=3, usual=8, needed=2 * GB, free=7 * GB) == said
+    said = "a process takes about 9.0 GB of memory on cuda and 7.0 GB are free: 1 may not fit"
+    assert memory_warning("cuda", 1, 4, 9 * GB, 7 * GB) == said + " (a smaller batch_size takes less)"
+    said = "a process takes about 2.0 GB of memory and 7.0 GB are free: 6 may not fit (--jobs 3 would fit)"
+    assert memory_warning("cpu", jobs=6, usual=6, needed=2 * GB, free=7 * GB) == said
+
+
+def test_free_memory_is_what_the_system_says() -> None:
+    free = free_memory("cpu")
+    assert free is None or 10**7 < free < 10**14
