@@ -28,27 +28,26 @@ Side = Annotated[int, Field(ge=1)]
 
 @register("imagefolder")
 class ImageFolder(Dataset):
-    """Images in ``root/train/<class>/`` and ``root/test/<class>/``, folders below those included.
+    """Images in ``root/train/<class>/`` and ``root/test/<class>/``, and in folders below those.
 
-    Read are jpg, jpeg, png, bmp, webp, gif, tif, tiff, ppm and pgm files, of animations the first picture; hidden files
-    are not. Classes are in the order of their names. An image's id is its path below ``root``. Transparency is laid
-    over white, 16 bits become their upper 8, and the orientation that a camera noted is not applied.
-
-    Images are decoded once, into ``$PRUNEKIT_CACHE`` (default: the system's folder for caches, ``~/.cache/prunekit``),
-    which may be deleted at any time. Results depend on pixels, labels and ids, not on where and when they were written.
+    Classes are in the order of their names. An image's id is its path below ``root``. Results depend on pixels, labels
+    and ids, not on where and when the files were written.
     """
 
     root: str = Field(min_length=1)
-    """The folder. A relative one starts from the working folder; ``~`` is the home folder."""
+    """The folder. A relative one starts from the working folder; ``~`` is the home folder. Files called jpg, jpeg, png,
+    bmp, webp, gif, tif, tiff, ppm or pgm are read, hidden ones are not. They are decoded once, into $PRUNEKIT_CACHE
+    (default: prunekit in the user's cache folder, such as ~/.cache), which may be deleted at any time."""
     size: Side | Annotated[list[Side], Field(min_length=2, max_length=2)] | None = None
     """Height and width to resize to, or one number for both: images are scaled (bilinear) until they cover it, and what
     juts out is cropped on both sides alike. Without it all images must have one size."""
     validation: Validation = 0
     """Images held out of ``train`` for validation, classes in proportion: a count, or a share in [0, 1)."""
     colour: Literal["as_is", "rgb", "grey"] = "as_is"
-    """Whether to convert to colour or grey images; ``as_is`` refuses a mixture."""
+    """Whether to convert to colour or to grey; ``as_is`` refuses a mixture. In any case transparency is laid over white,
+    16 bits become their upper 8, and the orientation that a camera noted is left alone."""
     skip_broken: bool = False
-    """Whether to leave out images that cannot be decoded; else the first one is an error."""
+    """Whether to leave out images that cannot be decoded, and say which; else the first one is an error."""
 
     def describe(self) -> DataSummary:
         """Return shape, classes and sizes: of what was decoded where it is in the cache, else of what is listed.

@@ -27,13 +27,14 @@ PARTS = ("train", "test")
 class Npz(Dataset):
     """The arrays ``x_train``, ``y_train``, ``x_test`` and ``y_test`` of a file that numpy.savez wrote.
 
-    Images are uint8 [N, H, W], [N, H, W, C] or [N, C, H, W] of 1 or 3 channels: the last axis where it has that length,
-    else the second. Labels are whole numbers [N] or [N, 1], counted from 0. An image's id is a digest of its pixels and
-    its label, with a number where several are the same: it does not depend on the order of the images.
+    An image's id is a digest of its pixels and its label, with a number where several are the same: it does not depend
+    on the order of the images.
     """
 
     path: str = Field(min_length=1)
-    """The file. A relative one starts from the working folder; ``~`` is the home folder."""
+    """The file. A relative one starts from the working folder; ``~`` is the home folder. Images are uint8 [N, H, W],
+    [N, H, W, C] or [N, C, H, W] of 1 or 3 channels: the last axis where it has that length, else the second. Labels are
+    whole numbers [N] or [N, 1], counted from 0."""
     validation: Validation = 0
     """Images held out of ``x_train`` for validation, classes in proportion: a count, or a share in [0, 1)."""
     classes: Annotated[list[str], Field(min_length=2)] | None = None
