@@ -122,7 +122,12 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(tiny: Path) -> None:
     assert plan["populations"]["dense"]["stages"][0]["iterations"] == 8
     assert list(tiny.parent.iterdir()) == [tiny]
     table = prunekit("run", tiny, "--dry-run", cwd=tiny.parent)
-    assert re.search(r"^sparse +dense +prune +prune +2 .* 0\.5 +0 of 2$", table.stdout, re.MULTILINE)
+    assert re.search(r"^sparse +dense +prune +prune +2 .* 0\.5 +0\.\d GB +0 of 2$", table.stdout, re.MULTILINE)
+    assert plan["memory"]["worker_bytes"] >= max(
+        stage["memory_bytes"] for each in plan["populations"].values() for stage in each["stages"]
+    )
+    assert plan["memory"]["bytes"] == plan["memory"]["jobs"] * plan["memory"]["worker_bytes"]
+    assert re.search(r"^Memory: about \d+\.\d GB per process", table.stdout, re.MULTILINE)
     assert "control is the control of sparse: the same without pruning" in table.stdout
     assert "Nothing was done." in table.stdout
     assert "\x1b[" not in table.stdout
