@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator
+from pydantic import BeforeValidator
 
 from prunekit import InputError, stratified_split
 
 
-def _count_or_share(value: int | float) -> int | float:
-    if isinstance(value, int) and value < 0:
-        raise ValueError("expected a count of at least 0, or a share in [0, 1)")
-    if isinstance(value, float) and not 0 <= value < 1:
-        raise ValueError("expected a share in [0, 1), or a whole number of images")
+def _count_or_share(value: Any) -> Any:
+    count = type(value) is int and value >= 0
+    share = type(value) is float and 0 <= value < 1
+    if not (count or share):
+        raise ValueError(f"expected a count of images, or a share in [0, 1), not {value!r}")
     return value
 
 
-Validation = Annotated[int | float, AfterValidator(_count_or_share)]
+Validation = Annotated[int | float, BeforeValidator(_count_or_share)]
 """Type of the option: a count of images, or a share of the training images in [0, 1)."""
 
 

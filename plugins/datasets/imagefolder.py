@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from prunekit import Dataset, DataSummary, ImageData, ImageShape, InputError, register, tell_progress
 
@@ -23,7 +23,12 @@ from ._limits import check_disk, check_memory
 from ._listing import Listing, list_images
 from ._validation import Validation, cut_validation
 
-Side = Annotated[int, Field(ge=1)]
+
+def _one_or_two_sides(value: Any) -> Any:
+    sides = value if isinstance(value, list) and len(value) == 2 else [value]
+    if value is not None and not all(type(side) is int and side > 0 for side in sides):
+        raise ValueError(f"expected a number of pixels such as 32, or [height, width], not {value!r}")
+    return value
 
 
 @register("imagefolder")
@@ -38,13 +43,13 @@ class ImageFolder(Dataset):
     """The folder. A relative one starts from the working folder; ``~`` is the home folder. Files called jpg, jpeg, png,
     bmp, webp, gif, tif, tiff, ppm or pgm are read, hidden ones are not. They are decoded once, into $PRUNEKIT_CACHE
     (default: prunekit in the user's cache folder, such as ~/.cache), which may be deleted at any time."""
-    size: Side | Annotated[list[Side], Field(min_length=2, max_length=2)] | None = None
+    size: Annotated[int | list[int] | None, BeforeValidator(_one_or_two_sides)] = None
     """Height and width to resize to, or one number for both: images are scaled (bilinear) until they cover it, and what
     juts out is cropped on both sides alike. Without it all images must have one size."""
     validation: Validation = 0
     """Images held out of ``train`` for validation, classes in proportion: a count, or a share in [0, 1)."""
     colour: Literal["as_is", "rgb", "grey"] = "as_is"
-    """Whether to convert to colour or to grey; ``as_is`` refuses a mixture. In any case transparency is laid over white,
+    """Whether to convert to colour or grey; ``as_is`` refuses a mixture. In any case transparency is laid over white,
     16 bits become their upper 8, and the orientation that a camera noted is left alone."""
     skip_broken: bool = False
     """Whether to leave out images that cannot be decoded, and say which; else the first one is an error."""

@@ -7,7 +7,6 @@ import math
 from collections import Counter
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +36,7 @@ class Npz(Dataset):
     whole numbers [N] or [N, 1], counted from 0."""
     validation: Validation = 0
     """Images held out of ``x_train`` for validation, classes in proportion: a count, or a share in [0, 1)."""
-    classes: Annotated[list[str], Field(min_length=2)] | None = None
+    classes: list[str] | None = None
     """Names of the classes in the order of their labels; by default the labels themselves."""
 
     @field_validator("classes")
@@ -46,6 +45,8 @@ class Npz(Dataset):
         for name, count in Counter(value or ()).items():
             if count > 1:
                 raise ValueError(f"the class {name!r} stands twice")
+        if value is not None and len(value) < 2:
+            raise ValueError("expected the names of at least two classes")
         return value
 
     def describe(self) -> DataSummary:
