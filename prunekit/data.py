@@ -17,6 +17,8 @@ Part = Literal["train", "validation", "test"]
 
 EVALUATION_BATCH = 512
 """Images per batch where nothing is trained. Fixed: bits may depend on it."""
+_COUNTED_AT_ONCE = 1 << 24
+"""Bytes of images whose values are counted at once, which takes eight times as much memory."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,9 @@ def channel_statistics(images: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
     They come from exact counts of the 256 values; the deviation of a constant channel is given as 1.
     """
     values = np.arange(256) / 255
-    counts = np.stack([np.bincount(channel.ravel(), minlength=256) for channel in np.moveaxis(images, 1, 0)])
+    counts = np.zeros((images.shape[1], 256), dtype=np.int64)
+    for some in np.array_split(images, -(-images.nbytes // _COUNTED_AT_ONCE) or 1):
+        counts += [np.bincount(channel.ravel(), minlength=256) for channel in np.moveaxis(some, 1, 0)]
     share = counts / counts.sum(axis=1, keepdims=True)
     mean = share @ values
     std = np.sqrt((share * (values - mean[:, None]) ** 2).sum(axis=1))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from prunekit.data import DeviceData, Part
 from prunekit.protocols import Batch
@@ -43,10 +44,14 @@ class FrozenFeatures(Images):
         if self.stage.augment.random:
             yield from map(self._encode, super().epoch(order, randomness))
             return
-        features = torch.cat([batch.images for batch in self.plain("train")], dim=1)
         labels = self.data.part("train").labels
         for chosen in self.data.shuffled(self.stage.batch_size, order):
-            yield Batch(features[:, chosen].expand(self.stage.objective.views, -1, -1), labels[chosen])
+            yield Batch(self._unchanging[:, chosen].expand(self.stage.objective.views, -1, -1), labels[chosen])
+
+    @cached_property
+    def _unchanging(self) -> Tensor:
+        """Features [1, N, D] of the training images, where no augmentation changes them."""
+        return torch.cat([self._encode(batch).images for batch in super().plain("train")], dim=1)
 
     def plain(self, part: Part) -> Iterator[Batch]:
         if part not in self._known:

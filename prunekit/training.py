@@ -246,12 +246,14 @@ class _Training:
         if "head" not in self.parts or total == 0:
             return None
         self.network.eval()
-        right = 0
+        right = torch.zeros(
+            (), dtype=torch.int64, device=self.context.device
+        )  # read once, at the end
         for batch in self._images.plain("validation"):
             with precision(self.stage, batch.images.device):
                 logits = self._learner.logits(batch.images[0])
-            right += int((logits.argmax(dim=1) == batch.labels).sum())
-        return right / total
+            right += (logits.argmax(dim=1) == batch.labels).sum()
+        return int(right) / total
 
     @contextmanager
     def _seeded(self) -> Iterator[None]:

@@ -244,6 +244,7 @@ def serve(lines: TextIO, emit: Emit) -> None:
     torch.set_num_threads(setup.threads)
     if setup.device.startswith("cuda"):
         torch.use_deterministic_algorithms(True, warn_only=True)  # the log then names what has no such algorithm
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs a kernel each
     worker: Worker | None = None
     for line in lines:
         try:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from prunekit import Augmentation
+from prunekit import Augmentation, data
 from prunekit.data import DeviceData, channel_statistics
 from prunekit.protocols import ImageData, Split
 
@@ -46,6 +46,14 @@ def test_statistics_are_numpys() -> None:
     mean, std = channel_statistics(images)
     np.testing.assert_allclose(mean, (images / 255).mean(axis=(0, 2, 3)), rtol=1e-6)
     np.testing.assert_allclose(std, (images / 255).std(axis=(0, 2, 3)), rtol=1e-6)
+
+
+def test_statistics_of_many_images_are_counted_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = np.random.default_rng(1).integers(0, 256, (101, 3, 4, 4), dtype=np.uint8)
+    at_once = channel_statistics(images)
+    monkeypatch.setattr(data, "_COUNTED_AT_ONCE", 500)
+    for one, other in zip(channel_statistics(images), at_once, strict=True):
+        assert torch.equal(one, other)
 
 
 def test_a_constant_channel_is_only_shifted() -> None:

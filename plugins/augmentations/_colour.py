@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -30,7 +30,7 @@ def draw_factors(strengths: Strengths, uniform: Callable[..., Tensor]) -> Tensor
     low = [max(0.0, 1 - strength) for strength in strengths[:HUE]] + [-strengths.hue]
     high = [1 + strength for strength in strengths[:HUE]] + [strengths.hue]
     draws = uniform(4)
-    start, end = draws.new_tensor(low), draws.new_tensor(high)
+    start, end = constants(low, draws), constants(high, draws)
     return start + (end - start) * draws
 
 
@@ -41,7 +41,8 @@ def jitter(images: Tensor, factors: Tensor, order: Tensor) -> Tensor:
     second, third and last. On one channel saturation and hue do nothing.
     """
     if images.shape[1] == 1:
-        factors = factors.index_fill(1, factors.new_tensor([SATURATION], dtype=torch.int64), 1.0)
+        factors = factors.clone()
+        factors[:, SATURATION] = 1.0
         for turn in range(4):
             images = _blend_turn(images, factors, order[:, turn])
         return images
@@ -64,6 +65,11 @@ def _blend_turn(images: Tensor, factors: Tensor, operation: Tensor) -> Tensor:
     return (per_image(factor) * images + per_image(1 - factor) * base).clamp_(0, 1)
 
 
+def constants(values: Sequence[float], like: Tensor) -> Tensor:
+    """Return ``values`` [n], of the type and on the device of ``like``: filled there, as a copy would wait for it."""
+    return torch.stack([like.new_full((), value) for value in values])
+
+
 def per_image(values: Tensor) -> Tensor:
     """[B] → [B, 1, 1, 1]."""
     return values[:, None, None, None]
@@ -73,8 +79,7 @@ def to_grayscale(images: Tensor) -> Tensor:
     """Return the grey [B, 1, H, W] of images of 1 or 3 channels."""
     if images.shape[1] == 1:
         return images
-    weights = torch.tensor(GREY_WEIGHTS, dtype=images.dtype, device=images.device)
-    return torch.einsum("bchw,c->bhw", images, weights).unsqueeze(1)
+    return torch.einsum("bchw,c->bhw", images, constants(GREY_WEIGHTS, images)).unsqueeze(1)
 
 
 def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
@@ -90,7 +95,7 @@ def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
     )
     sector = sector + 6 * shift[:, None, None]
     # Each channel is the value less the chroma, by how far the hue is from that channel (HSV → RGB in closed form).
-    offsets = torch.tensor((5.0, 3.0, 1.0), dtype=images.dtype, device=images.device)[:, None, None]
+    offsets = constants((5.0, 3.0, 1.0), images)[:, None, None]
     distance = (offsets + sector[:, None]).remainder(6)
     weight = torch.minimum(distance, 4 - distance).clamp_(0, 1)
     return (value[:, None] - chroma[:, None] * weight).clamp_(0, 1)
