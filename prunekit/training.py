@@ -246,9 +246,7 @@ class _Training:
         if "head" not in self.parts or total == 0:
             return None
         self.network.eval()
-        right = torch.zeros(
-            (), dtype=torch.int64, device=self.context.device
-        )  # read once, at the end
+        right = torch.zeros((), dtype=torch.int64, device=self.context.device)  # read once, at the end
         for batch in self._images.plain("validation"):
             with precision(self.stage, batch.images.device):
                 logits = self._learner.logits(batch.images[0])
