@@ -69,6 +69,8 @@ def show(name: str, files: tuple[Path, ...]) -> None:
             ("\n" if i else "")
             + f"{click.style(entry.name, bold=True)} ({entry.plugin.kind}): {_summary(entry.plugin)}"
         )
+        for paragraph in _paragraphs(entry.plugin)[1:]:
+            click.echo(f"  {paragraph}")
         if entry.plugin.source:
             click.echo(f"source: {entry.plugin.source}")
         click.echo(f"version {entry.plugin.version}, from {entry.origin}")
@@ -79,4 +81,9 @@ def show(name: str, files: tuple[Path, ...]) -> None:
 
 
 def _summary(plugin: type) -> str:
-    return (plugin.__doc__ or "").strip().split("\n")[0]
+    return _paragraphs(plugin)[0]
+
+
+def _paragraphs(plugin: type) -> list[str]:
+    """Return the paragraphs of a docstring, each on one line; [""] where there is none."""
+    return [" ".join(each.split()) for each in (plugin.__doc__ or "").strip().split("\n\n")]

@@ -184,6 +184,12 @@ def test_a_shipped_recipe_is_printed_as_it_is() -> None:
     assert prunekit("recipes", "show", "scl_onshot_90").stdout == shipped()["scl_onshot_90"].read_text()
 
 
+def test_a_plugin_shows_all_that_is_said_about_it() -> None:
+    shown = prunekit("plugins", "show", "one_shot").stdout
+    assert shown.startswith("one_shot (schedule): Prune to the sparsity asked for in one update.\n")
+    assert "targets: {parameters: [weight, bias]}" in shown
+
+
 def test_the_schema_knows_every_plugin_by_its_own_fields() -> None:
     schema = json.loads(prunekit("recipes", "schema").stdout)
     assert schema["additionalProperties"] is False
