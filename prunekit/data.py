@@ -69,7 +69,7 @@ class DeviceData:
 
     def normalise(self, images: Tensor) -> Tensor:
         """Shift and scale float [B, C, H, W] in [0, 1] to the training images' zero mean and unit variance."""
-        return ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        return (images - self.mean).div_(self.std).contiguous(memory_format=torch.channels_last)
 
     def epoch(
         self,

@@ -60,9 +60,9 @@ def _blend_turn(images: Tensor, factors: Tensor, operation: Tensor) -> Tensor:
     """Do one operation [B] of each image; hue stands for nothing."""
     factor = factors.gather(1, operation[:, None])[:, 0].where(operation != HUE, 1.0)
     grey = to_grayscale(images)
-    base = grey * per_image(operation == SATURATION)
-    base = base + grey.mean(dim=(1, 2, 3), keepdim=True) * per_image(operation == CONTRAST)
-    return (per_image(factor) * images + per_image(1 - factor) * base).clamp_(0, 1)
+    mean = grey.mean(dim=(1, 2, 3), keepdim=True) * per_image(operation == CONTRAST)
+    base = (grey * per_image(operation == SATURATION)).add_(mean)
+    return (per_image(factor) * images).add_(base.mul_(per_image(1 - factor))).clamp_(0, 1)
 
 
 def constants(values: Sequence[float], like: Tensor) -> Tensor:
@@ -79,7 +79,8 @@ def to_grayscale(images: Tensor) -> Tensor:
     """Return the grey [B, 1, H, W] of images of 1 or 3 channels."""
     if images.shape[1] == 1:
         return images
-    return torch.einsum("bchw,c->bhw", images, constants(GREY_WEIGHTS, images)).unsqueeze(1)
+    red, green, blue = images.unbind(dim=1)
+    return (red * GREY_WEIGHTS[0]).add_(green * GREY_WEIGHTS[1]).add_(blue * GREY_WEIGHTS[2]).unsqueeze(1)
 
 
 def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
@@ -96,6 +97,6 @@ def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
     sector = sector + 6 * shift[:, None, None]
     # Each channel is the value less the chroma, by how far the hue is from that channel (HSV → RGB in closed form).
     offsets = constants((5.0, 3.0, 1.0), images)[:, None, None]
-    distance = (offsets + sector[:, None]).remainder(6)
+    distance = (offsets + sector[:, None]).remainder_(6)
     weight = torch.minimum(distance, 4 - distance).clamp_(0, 1)
-    return (value[:, None] - chroma[:, None] * weight).clamp_(0, 1)
+    return torch.sub(value[:, None], weight.mul_(chroma[:, None]), out=weight).clamp_(0, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,8 +13,7 @@ ATTEMPTS = 10
 """Boxes drawn for each image before the central one is taken, as in torchvision."""
 
 
-@dataclass(frozen=True)
-class Boxes:
+class Boxes(NamedTuple):
     """One crop per image, in pixels, each float [B] with whole values."""
 
     top: Tensor

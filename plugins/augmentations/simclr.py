@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import torch
 from pydantic import Field, field_validator
@@ -12,8 +12,10 @@ from torch import Tensor
 from prunekit import Augmentation, register
 
 from ._colour import Strengths, draw_factors, jitter, per_image, to_grayscale
-from ._crops import draw_boxes, resized_crop
+from ._crops import Boxes, draw_boxes, resized_crop
 
+_CACHED = 1 << 21
+"""Bytes of images that are changed at once on a CPU: as many as its cache holds a few times over."""
 Strength = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -68,8 +70,34 @@ class SimClrAugmentation(Augmentation):
             return torch.rand(count, *shape, generator=generator, device=images.device)
 
         boxes = draw_boxes(height, width, self.scale, self.ratio, uniform)
-        images = resized_crop(images, boxes, mirror=uniform() < self.flip)
-        strengths = Strengths(self.brightness, self.contrast, self.saturation, self.hue)
-        jittered = jitter(images, draw_factors(strengths, uniform), order=uniform(4).argsort(dim=1))
-        images = torch.where(per_image(uniform() < self.jitter), jittered, images)
-        return torch.where(per_image(uniform() < self.grayscale), to_grayscale(images), images)
+        mirror = uniform() < self.flip
+        factors = draw_factors(Strengths(self.brightness, self.contrast, self.saturation, self.hue), uniform)
+        order = uniform(4).argsort(dim=1)
+        jittered, grey = uniform() < self.jitter, uniform() < self.grayscale
+        draws = _Draws(*boxes, mirror, factors, order, jittered, grey)
+        if images.device.type != "cpu":
+            return _changed(images, draws)
+        some = max(1, _CACHED // max(1, images[:1].nbytes))
+        parts = zip(*(torch.split(each, some) for each in (images, *draws)), strict=True)
+        return torch.cat([_changed(part, _Draws(*drawn)) for part, *drawn in parts])
+
+
+class _Draws(NamedTuple):
+    """What was drawn for each of B images."""
+
+    top: Tensor
+    left: Tensor
+    height: Tensor
+    width: Tensor
+    mirror: Tensor
+    factors: Tensor
+    order: Tensor
+    jittered: Tensor
+    grey: Tensor
+
+
+def _changed(images: Tensor, draws: _Draws) -> Tensor:
+    """Do to each image what was drawn for it."""
+    images = resized_crop(images, Boxes(*draws[:4]), draws.mirror)
+    images = torch.where(per_image(draws.jittered), jitter(images, draws.factors, draws.order), images)
+    return torch.where(per_image(draws.grey), to_grayscale(images), images)
