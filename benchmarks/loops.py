@@ -28,6 +28,7 @@ from prunekit.plugins.objectives.supcon import supcon_loss
 from prunekit.protocols import DataSummary, ImageData, ImageShape, Split
 from prunekit.stages import TrainStage
 from prunekit.training import StageContext, train
+from prunekit.worker import prepare_torch
 
 CLASSES = tuple("0123456789")
 
@@ -99,7 +100,7 @@ def _told(process: subprocess.Popen[str]) -> str:
 def main(text: str) -> None:
     """Do a job."""
     job = Job(**json.loads(text))
-    torch.set_num_threads(job.threads)
+    prepare_torch(job.device, job.threads)
     images = job.batch_size * job.steps
     begun = 0.0
 
@@ -148,8 +149,8 @@ def new_network(shape: ImageShape) -> Network:
 
 def prunekit(job: Job, warm: Callable[[], None]) -> None:
     """Train a stage as a worker of ``prunekit run`` does, with half of the weights pruned."""
-    train_images = random_split(job.batch_size * job.steps, 3, job.size)
-    data = DeviceData(ImageData(CLASSES, train_images, random_split(0, 3, job.size), random_split(1, 3, job.size)))
+    splits = [random_split(count, 3, job.size) for count in (job.batch_size * job.steps, 0, 1)]
+    data = DeviceData(ImageData(CLASSES, *splits), job.device)
     stage = TrainStage.model_validate(
         {
             "objective": job.objective,

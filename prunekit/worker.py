@@ -236,15 +236,20 @@ def _zeros(network: Any, masks: dict[str, Any]) -> dict[str, int]:
     return {"zeros": zeros, "total": total}
 
 
-def serve(lines: TextIO, emit: Emit) -> None:
-    """Do the tasks of ``lines`` until they end."""
+def prepare_torch(device: str, threads: int) -> None:
+    """Set what the bits of results depend on, for the whole process."""
     import torch
 
-    setup = Setup.model_validate_json(lines.readline())
-    torch.set_num_threads(setup.threads)
-    if setup.device.startswith("cuda"):
+    torch.set_num_threads(threads)
+    if device.startswith("cuda"):
         torch.use_deterministic_algorithms(True, warn_only=True)  # the log then names what has no such algorithm
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs a kernel each
+
+
+def serve(lines: TextIO, emit: Emit) -> None:
+    """Do the tasks of ``lines`` until they end."""
+    setup = Setup.model_validate_json(lines.readline())
+    prepare_torch(setup.device, setup.threads)
     worker: Worker | None = None
     for line in lines:
         try:
