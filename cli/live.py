@@ -252,7 +252,7 @@ class Display:
 
 
 def _details(data: dict[str, Any]) -> list[str]:
-    """Return what is known of a finished stage."""
+    """Return what is known of a stage."""
     shown = []
     if data.get("loss") is not None:
         shown.append(f"loss {data['loss']:.3f}")

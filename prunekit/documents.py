@@ -173,8 +173,9 @@ def _kind_of(node: Node) -> str:
 def merge(base: Node, over: Node, *, root: bool = True) -> Node:
     """Return ``base`` with what ``over`` says: mappings merge key by key, anything else replaces.
 
-    A null removes the key. A mapping that changes a plugin's ``name`` replaces its block; a mapping without a name
-    adds options to a plugin that ``base`` names by text alone. The name of the recipe itself (``root``) is no plugin's.
+    A null takes a key away: it stays until :func:`without_nulls`, for what is merged may be merged again. A mapping
+    that changes a plugin's ``name`` replaces its block; a mapping without a name adds options to a plugin that ``base``
+    names by text alone. The name of the recipe itself (``root``) is no plugin's.
     """
     if not isinstance(over.value, dict):
         return over
@@ -182,17 +183,12 @@ def merge(base: Node, over: Node, *, root: bool = True) -> Node:
     if isinstance(below, str) and "name" not in over.value:
         below = {"name": base}
     if not isinstance(below, dict):
-        return over.with_values(_without_nulls(over.value))
+        return over
     if not root and "name" in over.value and _name(below) != _name(over.value):
-        return over.with_values(_without_nulls(over.value))
+        return over
     merged = dict(below)
     for key, node in over.value.items():
-        if node.value is None:
-            merged.pop(key, None)
-        elif key in merged:
-            merged[key] = merge(merged[key], node, root=False)
-        else:
-            merged[key] = node
+        merged[key] = merge(merged[key], node, root=False) if key in merged else node
     return over.with_values(merged)
 
 
@@ -200,8 +196,14 @@ def _name(block: dict[str, Node]) -> Any:
     return block["name"].value if "name" in block else None
 
 
-def _without_nulls(block: dict[str, Node]) -> dict[str, Node]:
-    return {key: node for key, node in block.items() if node.value is not None}
+def without_nulls(node: Node) -> Node:
+    """Return ``node`` without the keys that are null, however deep."""
+    if isinstance(node.value, list):
+        return node.with_values([without_nulls(each) for each in node.value])
+    if not isinstance(node.value, dict):
+        return node
+    kept = {key: each for key, each in node.value.items() if each.value is not None}
+    return node.with_values({key: without_nulls(each) for key, each in kept.items()})
 
 
 def assignment(text: str) -> Node:

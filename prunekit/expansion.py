@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from prunekit.documents import KeyPath, Node, merge, substitute
+from prunekit.documents import KeyPath, Node, merge, substitute, without_nulls
 from prunekit.errors import did_you_mean
 
 
@@ -16,14 +16,16 @@ def inherited(recipe: Node) -> Node:
     """Return ``recipe`` with every population that extends another written out as that one with its changes.
 
     Only what a population says of itself is its own: where it starts (``from``), its stages and its repetitions come
-    from the other, its title does not. Raises InputError on a name that no population has, and on circles.
+    from the other, its title does not. Keys that are null, here or there, are gone. Raises InputError on a name that
+    no population has, and on circles.
     """
     assert isinstance(recipe.value, dict)
     populations = recipe.value.get("populations")
     if populations is None or not isinstance(populations.value, dict):
-        return recipe
-    written = {name: _written_out(recipe, populations.value, name, ()) for name in populations.value}
-    return recipe.with_values({**recipe.value, "populations": populations.with_values(written)})
+        return without_nulls(recipe)
+    blocks = {name: block for name, block in populations.value.items() if block.value is not None}
+    written = {name: _written_out(recipe, blocks, name, ()) for name in blocks}
+    return without_nulls(recipe.with_values({**recipe.value, "populations": populations.with_values(written)}))
 
 
 def _written_out(recipe: Node, populations: dict[str, Node], name: str, below: tuple[str, ...]) -> Node:
@@ -56,7 +58,12 @@ class Repetition:
 
     def would_make(self, name: str) -> bool:
         """Return whether the same ``for``, with other values, makes a population of this name."""
-        return re.fullmatch(".+".join(map(re.escape, re.split(r"\{\w+\}", self.template))), name) is not None
+        numeric = {key for key, value in self.values.items() if isinstance(value, int | float)}
+        parts = re.split(r"\{(\w+)\}", self.template)  # text and keys in turn
+        kinds = [
+            (r"[-+.\deE]+" if part in numeric else ".+") if i % 2 else re.escape(part) for i, part in enumerate(parts)
+        ]
+        return re.fullmatch("".join(kinds), name) is not None
 
 
 def repeated(recipe: Node) -> tuple[Node, dict[str, Repetition]]:
@@ -73,11 +80,9 @@ def repeated(recipe: Node) -> tuple[Node, dict[str, Repetition]]:
             for settings, each in _repetitions(recipe, block, ("populations", template)):
                 name = str(substitute(Node(template, block.origin, block.line), settings).value)
                 if name in written:
-                    missing = ", ".join(f"{{{key}}}" for key in settings)
-                    raise recipe.error(
-                        ("populations", template),
-                        f"two populations would be called {name!r}: put {missing} in the name",
-                    )
+                    missing = [f"{{{key}}}" for key in settings if f"{{{key}}}" not in template]
+                    mend = f"put {', '.join(missing)} in the name" if missing else "a value of `for` stands twice"
+                    raise recipe.error(("populations", template), f"two populations would be called {name!r}: {mend}")
                 written[name] = each
                 if settings:
                     places[name] = _place(recipe, template, settings)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from prunekit.documents import assignment, merge, parse, read, substitute
+from prunekit.documents import assignment, merge, parse, read, substitute, without_nulls
 from prunekit.errors import InputError
 
 
 def merged(base: str, over: str) -> object:
-    return merge(parse(base, "base.yaml"), parse(over, "over.yaml")).plain()
+    return without_nulls(merge(parse(base, "base.yaml"), parse(over, "over.yaml"))).plain()
 
 
 @pytest.mark.parametrize(

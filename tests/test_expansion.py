@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from prunekit.errors import InputError
-from prunekit.recipe import load
+from prunekit.recipe import Source, load
 from prunekit.study import resolve
 
 RECIPE = """
@@ -82,3 +82,47 @@ def test_a_population_that_extends_another_shares_its_results_where_nothing_diff
     text = RECIPE.replace("profiles:", "  same: {extends: dense}\nprofiles:")
     populations = resolve(load(written(tmp_path, text))).populations
     assert populations["same"].members[0].keys == populations["dense"].members[0].keys
+
+
+PRUNED = RECIPE.replace(
+    "profiles:",
+    """  pruned: {extends: dense, stages: {train: {prune: {schedule: {name: gmp, sparsity: 0.5}}}}}
+  control: {extends: pruned, stages: {train: {prune: null}}}
+  other: {extends: pruned, stages: {train: {epochs: 3}}}
+profiles:
+  again: {populations: {control: {stages: {train: {prune: null}}}, other: {stages: {train: {prune: null}}}}}""",
+)
+
+
+def prunes(source: Source, population: str) -> bool:
+    return source.recipe.populations[population].stages["train"].prune is not None
+
+
+def test_null_takes_away_what_the_other_population_has_however_often_it_is_said(tmp_path: Path) -> None:
+    path = written(tmp_path, PRUNED)
+    plain, again = load(path), load(path, profile="again")
+    assert [prunes(plain, name) for name in ("pruned", "control", "other")] == [True, False, True]
+    assert [prunes(again, name) for name in ("pruned", "control", "other")] == [True, False, False]
+    for name in ("control", "other"):
+        assert not prunes(load(path, assignments=[f"populations.{name}.stages.train.prune=null"]), name)
+
+
+def test_a_population_cannot_extend_one_that_was_taken_away(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"control\.extends: there is no population 'pruned'"):
+        load(written(tmp_path, PRUNED), assignments=["populations.other=null", "populations.pruned=null"])
+
+
+def test_two_populations_of_one_name_are_refused_with_what_to_mend(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"two populations would be called 'gmp_0.5': a value of `for` stands twice"):
+        load(written(tmp_path, RECIPE.replace("[0.5, 0.9]", "[0.5, 0.50]")))
+    with pytest.raises(InputError, match=r"two populations would be called 'gmp': put \{s\} in the name"):
+        load(written(tmp_path, RECIPE.replace('"gmp_{s}"', "gmp")))
+
+
+def test_published_numbers_may_be_of_values_that_are_left_out_but_not_of_names_that_no_value_makes(
+    tmp_path: Path,
+) -> None:
+    published = "measures: [pie]\npublished: {source: A paper, populations: {NAME: {pie: 3}}}\n"
+    load(written(tmp_path, RECIPE + published.replace("NAME", "gmp_0.7")))
+    with pytest.raises(InputError, match="there is no population 'gmp_O.7'"):
+        load(written(tmp_path, RECIPE + published.replace("NAME", "gmp_O.7")))

@@ -32,9 +32,11 @@ __all__ = ["Pie", "modal_labels", "pruning_identified_exemplars"]
 CLEAREST = 10
 MOST_NAMED = 4
 """Comparisons and populations that a reading names one by one."""
+ENOUGH = 0.025
+"""The p at which one of two tests tells a change from seed noise: they share 0.05 between them."""
 TESTS = (
     "two tests are made of every change, one of the count of PIEs and one of the distance between the vote shares; "
-    "neither p is corrected for there being two"
+    f"each p stands as it is, and is held against {ENOUGH:g}, as the two share 0.05"
 )
 HEADLINE = (
     "PIE: examples whose modal label changes with pruning; its p is the smaller one of two tests, of the count and of "
@@ -227,8 +229,9 @@ def _headline_table(changes: Collection[_Change]) -> Table:
         note="95 %: interval for the count that studies like this one give on average. "
         "By chance: mean count when it does not matter which population a member belongs to. "
         "Two tests are made: p of count is the share of such counts that are as large; p of votes is the same for the "
-        "distance between the vote shares, which also sees changes that all members agree on. Neither is corrected "
-        "for there being two. Smallest p: what so few members or permutations can reach at best, in either.",
+        "distance between the vote shares, which also sees changes that all members agree on. "
+        f"Each stands as it is; held against {ENOUGH:g}, the two share 0.05. "
+        "Smallest p: what so few members or permutations can reach at best, in either.",
     )
 
 
@@ -280,12 +283,12 @@ def _clause(change: _Change, control: _Change | None) -> str:
     whose = "its" if chance.count < 2 else "their"
     what = f"{_number(chance.count)} of {images:,} test images changed {whose} modal label"
     expected = _rounded(chance.expected)
-    if chance.p <= 0.05:
+    if chance.p <= ENOUGH:
         text = f"{what} where seed noise alone changes {expected} (p = {chance.p:.2g})"
-    elif chance.smallest_p > 0.05:
+    elif chance.smallest_p > ENOUGH:
         few = f"{change.members} cannot tell: smallest p {chance.smallest_p:.2g}"
         text = f"{what} where seed noise alone changes {expected} ({few})"
-    elif chance.votes_p <= 0.05:
+    elif chance.votes_p <= ENOUGH:
         text = (
             f"{what}, a number that seed noise alone can give ({expected} expected, p = {chance.p:.2g}), "
             f"but vote shares moved further than seed noise moves them (p = {chance.votes_p:.2g})"
