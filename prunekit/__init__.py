@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from prunekit.errors import InputError, PrunekitError
+    from prunekit.errors import InputError, PrunekitError, did_you_mean
     from prunekit.progress import tell_progress
     from prunekit.protocols import (
         Augmentation,
@@ -74,6 +74,7 @@ __all__ = [
     "Table",
     "Time",
     "TrainableNetwork",
+    "did_you_mean",
     "register",
     "run",
     "stratified_split",

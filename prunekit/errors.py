@@ -7,6 +7,10 @@ from difflib import get_close_matches
 from typing import Any
 
 
+_MOST = 40
+"""Known names that an error lists: a folder may hold thousands."""
+
+
 class PrunekitError(Exception):
     """Work that failed. The message is one line that says what happened and what to do."""
 
@@ -22,10 +26,12 @@ class InputError(PrunekitError):
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `` (did you mean 'x'?)``, or the known names where none is near, or nothing where there are none."""
     names = sorted(known)
-    near = get_close_matches(name.lower(), names, n=1, cutoff=0.6)
+    by_lower = {each.lower(): each for each in names}
+    near = get_close_matches(name.lower(), sorted(by_lower), n=1, cutoff=0.6)
     if near:
-        return f" (did you mean {near[0]!r}?)"
-    return f" (known: {', '.join(names)})" if names else ""
+        return f" (did you mean {by_lower[near[0]]!r}?)"
+    more = f" and {len(names) - _MOST} more" if len(names) > _MOST else ""
+    return f" (known: {', '.join(names[:_MOST])}{more})" if names else ""
 
 
 def describe_problem(problem: Any) -> str:

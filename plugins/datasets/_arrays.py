@@ -11,9 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from prunekit import InputError
-
-from ._hints import few, near
+from prunekit import InputError, did_you_mean
 
 _READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
@@ -37,7 +35,7 @@ def read_headers(path: Path, keys: Sequence[str]) -> dict[str, Header]:
             names = [name.removesuffix(".npy") for name in archive.namelist()]
             for key in keys:
                 if key not in names:
-                    others = near(key, set(names) - set(keys)) or f" (there: {few(names)})"
+                    others = did_you_mean(key, set(names) - set(keys))
                     raise InputError(f"{path}: has no array {key!r}{others}")
             return {key: _header(archive, path, key) for key in keys}
     except zipfile.BadZipFile:

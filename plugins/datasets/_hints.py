@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from prunekit import InputError
-
-
-def near(name: str, known: Iterable[str]) -> str:
-    """Return `` (did you mean 'x'?)``, or nothing where no known name is near."""
-    by_lower = {each.lower(): each for each in known}
-    found = get_close_matches(name.lower(), sorted(by_lower), n=1, cutoff=0.6)
-    return f" (did you mean {by_lower[found[0]]!r}?)" if found else ""
+from prunekit import InputError, did_you_mean
 
 
 def few(names: Sequence[str], most: int = 5) -> str:
@@ -40,5 +32,5 @@ def existing(name: str, kind: Literal["folder", "file"]) -> Path:
     missing = path.absolute()
     while not missing.parent.is_dir():
         missing, kind = missing.parent, "folder"
-    hint = near(missing.name, (each.name for each in missing.parent.iterdir()))
+    hint = did_you_mean(missing.name, (each.name for each in missing.parent.iterdir()))
     raise InputError(f"{path}: there is no {kind} {missing.name!r} in {missing.parent}{hint}")

@@ -7,7 +7,6 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
-from pydantic import field_validator
 
 from prunekit import Dataset, DataSummary, ImageData, ImageShape, Split, register, stratified_split
 
@@ -27,13 +26,6 @@ class Digits(Dataset):
     validation: Validation = 200
     """Images held out for validation, of the 1,000 that are not for testing: a count, or a share in [0, 1)."""
 
-    @field_validator("validation")
-    @classmethod
-    def _leaves_training_images(cls, value: int | float) -> int | float:
-        if isinstance(value, int) and value >= EXAMPLES - TEST:
-            raise ValueError(f"expected a count from 0 to {EXAMPLES - TEST - 1}, or a share in [0, 1)")
-        return value
-
     @property
     def sizes(self) -> tuple[int, int, int]:
         """Images for training, validation and testing."""
@@ -41,7 +33,7 @@ class Digits(Dataset):
         return EXAMPLES - TEST - held, held, TEST
 
     def describe(self) -> DataSummary:
-        """Return shape, classes and sizes."""
+        """Return shape, classes and sizes. Raises InputError where ``validation`` leaves nothing to train on."""
         train, validation, test = self.sizes
         return DataSummary(ImageShape(1, 8, 8), CLASSES, train, validation, test)
 

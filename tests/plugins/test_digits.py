@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 from sklearn.datasets import load_digits
 
+from prunekit import InputError
 from prunekit.plugins.datasets.digits import Digits
 
 
@@ -52,7 +53,13 @@ def test_describing_imports_nothing_heavy() -> None:
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-@pytest.mark.parametrize("size", [-1, 1000, 1.0, -0.1, float("nan"), True, "200"])
+@pytest.mark.parametrize("size", [-1, 1.0, -0.1, float("nan"), True, "200"])
 def test_impossible_validation_sizes_are_refused(size: object) -> None:
     with pytest.raises(ValidationError):
         Digits.model_validate({"validation": size})
+
+
+def test_a_validation_part_that_leaves_nothing_to_train_on_is_refused() -> None:
+    assert Digits(validation=999).describe().train == 1
+    with pytest.raises(InputError, match="1000 images cannot be held out of 1000 .* expected a count from 0 to 999"):
+        Digits(validation=1000).describe()

@@ -167,7 +167,7 @@ def test_another_process_finds_the_same(file: Path) -> None:
     [
         ({"x_test": None}, "has no array 'x_test'"),
         ({"x_test": None, "X_test": 0}, "has no array 'x_test' (did you mean 'X_test'?)"),
-        ({"y_train": None, "labels": 0}, "has no array 'y_train' (there: x_train, x_test, y_test, labels)"),
+        ({"y_train": None, "labels": 0}, "has no array 'y_train' (known: labels)"),
         ({"x_train": pixels(1, (15, 6, 5, 3)) / 255}, "x_train is float64 [15, 6, 5, 3]: expected uint8, 0 to 255"),
         ({"x_train": np.zeros((15, 6, 5, 3), np.int64)}, "x_train is int64 [15, 6, 5, 3]: expected uint8"),
         ({"x_train": pixels(1, (15, 30))}, "x_train is uint8 [15, 30]: expected [N, H, W], [N, H, W, C] or"),
