@@ -88,8 +88,9 @@ def _check_classes(root: Path, train: list[str], test: list[str]) -> None:
 def _part(root: Path, part: str, classes: tuple[str, ...], digest: hashlib._Hash) -> Part:
     ids: list[str] = []
     labels: list[int] = []
+    above = (Path(os.path.realpath(root / part)),)
     for label, name in enumerate(classes):
-        files = sorted(_images(str(root / part / name), f"{part}/{name}"))
+        files = sorted(_images(str(root / part / name), f"{part}/{name}", above))
         if not files:
             known = ", ".join(suffix[1:] for suffix in SUFFIXES)
             raise InputError(f"{root / part / name}: holds no images ({there(root / part / name)}; expected {known})")
@@ -100,7 +101,11 @@ def _part(root: Path, part: str, classes: tuple[str, ...], digest: hashlib._Hash
     return Part(np.array(labels, dtype=np.int64), tuple(ids)).only(sorted(range(len(ids)), key=ids.__getitem__))
 
 
-def _images(folder: str, prefix: str) -> Iterator[_File]:
+def _images(folder: str, prefix: str, above: tuple[Path, ...]) -> Iterator[_File]:
+    """Yield the images of a folder that is reached through those ``above``, whose true paths these are."""
+    true = Path(os.path.realpath(folder))
+    if any(each.is_relative_to(true) for each in above):
+        raise InputError(f"{folder}: is a link to a folder that it lies in ({true}): remove the link")
     with os.scandir(folder) as entries:
         for entry in entries:
             name = entry.name
@@ -108,7 +113,7 @@ def _images(folder: str, prefix: str) -> Iterator[_File]:
                 status = entry.stat()
                 yield f"{prefix}/{name}", status.st_size, status.st_mtime_ns, status.st_ctime_ns
             elif not name.startswith(".") and entry.is_dir():
-                yield from _images(entry.path, f"{prefix}/{name}")
+                yield from _images(entry.path, f"{prefix}/{name}", (*above, true))
 
 
 def _check_names(root: Path, ids: list[str]) -> None:

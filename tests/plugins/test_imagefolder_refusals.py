@@ -54,6 +54,16 @@ def test_a_missing_folder_above_the_root_is_the_one_that_is_told(root: Path) -> 
     assert refusal(missing) == f"{missing}: there is no folder 'petz' in {root.parent} (did you mean 'pets'?)"
 
 
+def test_a_near_name_is_found_in_any_case_and_a_long_list_is_cut_short(root: Path) -> None:
+    many = root.parent / "many"
+    for i in range(50):
+        (many / f"{i:02d}").mkdir(parents=True)
+    first = ", ".join(f"{i:02d}" for i in range(40))
+    assert refusal(many / "pets").endswith(f"there is no folder 'pets' in {many} (known: {first} and 10 more)")
+    root.rename(many / "PETS")
+    assert refusal(many / "pets").endswith("(did you mean 'PETS'?)")
+
+
 def test_a_file_is_no_root(root: Path) -> None:
     file = root / "train" / "cat" / "0.png"
     assert refusal(file) == f"{file}: is no folder"
@@ -113,6 +123,32 @@ def test_names_that_are_no_utf8_are_refused(root: Path) -> None:
     except (OSError, UnicodeEncodeError):
         pytest.skip("the file system refuses such names itself")
     assert r"the name of the file 'train/cat/k\udce4tzchen.png' is no UTF-8" in refusal(root)
+
+
+@pytest.mark.parametrize("target", [".", "..", "../..", "../../../.."])
+def test_a_link_to_a_folder_that_it_lies_in_is_named(root: Path, target: str) -> None:
+    link = root / "train" / "cat" / "again"
+    link.symlink_to(target)
+    true = (root / "train" / "cat" / target).resolve()
+    assert refusal(root) == f"{link}: is a link to a folder that it lies in ({true}): remove the link"
+
+
+def test_links_that_lead_into_each_other_are_named(root: Path, tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    for folder, other in ((one, two), (two, one)):
+        folder.mkdir()
+        (folder / "on").symlink_to(other)
+    (root / "train" / "cat" / "more").symlink_to(one)
+    said = refusal(root)
+    assert said.startswith(f"{root / 'train' / 'cat' / 'more' / 'on' / 'on'}: is a link to a folder that it lies in")
+
+
+def test_links_to_folders_elsewhere_are_followed(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    Image.fromarray(pixels(94)).save(tmp_path / "more" / "x.png")
+    for name in ("a", "b"):
+        (root / "train" / "cat" / name).symlink_to(tmp_path / "more")
+    assert {"train/cat/a/x.png", "train/cat/b/x.png"} < set(ImageFolder(root=str(root)).load().train.ids)
 
 
 # ---------------------------------------------------------------------------------------------------- the split
