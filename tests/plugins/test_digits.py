@@ -61,5 +61,5 @@ def test_impossible_validation_sizes_are_refused(size: object) -> None:
 
 def test_a_validation_part_that_leaves_nothing_to_train_on_is_refused() -> None:
     assert Digits(validation=999).describe().train == 1
-    with pytest.raises(InputError, match="1000 images cannot be held out of 1000 .* expected a count from 0 to 999"):
+    with pytest.raises(InputError, match=r"1000 images cannot be held out of 1000 .* expected a count from 0 to 999"):
         Digits(validation=1000).describe()
