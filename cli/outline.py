@@ -13,54 +13,62 @@ PIPE_WIDTH = 120
 MOST_UPDATES = 12
 """Updates of a stage that are shown one by one; of more, the first and the last few."""
 MOST_LISTS = 4
-"""Stages whose updates are shown one by one."""
+"""Stages whose updates are listed."""
 
 
 def print_outline(plan: dict[str, Any]) -> None:
     """Print the plan of a study as tables."""
     console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = PIPE_WIDTH
+    stages = _stages(plan["populations"])
+    if not console.is_terminal:  # names are wanted whole where a program or an editor reads them
+        console.width = 1000
+        console.width = max(PIPE_WIDTH, console.measure(stages).maximum)
     data = plan["data"]
     sizes = f"{data['train']:,} training, {data['validation']:,} validation, {data['test']:,} test images"
     console.print(
         f"[bold]{plan['study']}[/]: {plan['members']:,} members in {len(plan['populations'])} populations,"
         f" on {data['name']} ({sizes}, {data['classes']} classes)"
     )
-    console.print(_stages(plan["populations"]))
+    console.print(stages)
+    if any(population["observed"] == "unknown" for population in plan["populations"].values()):
+        console.print("Stored: unknown until the images have been read once.")
     for control, names in _controls(plan["populations"]).items():
         console.print(f"{control} is the control of {', '.join(names)}: the same without pruning")
+    _print_updates(console, plan["populations"])
+    console.print(_memory(plan["memory"]))
+    console.print(f"Disk: about {plan['disk_bytes'] / 1e6:,.0f} MB under {plan['store']}. Nothing was done.")
+
+
+def _print_updates(console: Console, populations: dict[str, Any]) -> None:
     pruning = [
-        (f"{name}, {stage['name']}", stage["updates"])
-        for name, population in plan["populations"].items()
+        (f"{name}, {stage['name']}: {len(stage['updates'])} updates of {stage['prunes']:,} weights", stage["updates"])
+        for name, population in populations.items()
         for stage in population["stages"]
         if len(stage["updates"]) > 1
     ]
     for title, updates in pruning[:MOST_LISTS]:
-        console.print(f"{title}: {len(updates)} pruning updates", style="bold")
+        console.print(title, style="bold")
         console.print(_updates(updates))
     if len(pruning) > MOST_LISTS:
         console.print(f"… and those of {len(pruning) - MOST_LISTS} more stages: --format json lists all of them")
-    console.print(_memory(plan["memory"]))
-    console.print(f"Disk: about {plan['disk_bytes'] / 1e6:,.1f} MB under {plan['store']}. Nothing was done.")
 
 
 def _stages(populations: dict[str, Any]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("population", "from", "stage", "kind"):
-        table.add_column(column)
-    for column in ("members", "epochs", "iterations", "updates", "to sparsity", "memory", "in the store"):
+    for column in ("population", "from", "stage"):
+        table.add_column(column, overflow="fold")
+    for column in ("members", "epochs", "batch", "iterations", "prunes", "to", "updates", "memory", "stored"):
         table.add_column(column, justify="right")
     for name, population in populations.items():
         heads, members = [name, population["from"] or "–"], f"{population['members']:,}"
         for stage in population["stages"]:
-            counts = [_count(n) for n in (stage["epochs"], stage["iterations"], len(stage["updates"]))]
+            counts = [_count(stage[key]) for key in ("epochs", "batch_size", "iterations", "prunes")]
             sparsity = f"{stage['updates'][-1]['sparsity']:.4g}" if stage["updates"] else "–"
-            ends = [sparsity, _size(stage["memory_bytes"]), _stored(stage["stored"], population)]
-            table.add_row(*heads, stage["name"], stage["kind"], members, *counts, *ends)
+            ends = [sparsity, _count(len(stage["updates"])), _size(stage["memory_bytes"])]
+            table.add_row(*heads, stage["name"], members, *counts, *ends, _stored(stage["stored"], population))
             heads = ["", ""]
-        stored = _stored(population["observed"], population)
-        table.add_row("", "", "observe", "test split", members, *["–"] * 5, stored)
+        ends = [_size(population["observing_bytes"]), _stored(population["observed"], population)]
+        table.add_row("", "", "observe", members, *["–"] * 6, *ends)
     return table
 
 

@@ -25,12 +25,12 @@ def outline(study: Study, store: Store, *, jobs: int | None = None, device: str 
     """Return populations, stages, updates, memory and what is stored already. Decodes nothing and looks into no file.
 
     ``stored`` counts members; it is ``"unknown"`` where the fingerprint of the data is. Bytes of memory are None where
-    they cannot be told. Raises InputError as :func:`check_targets` does.
+    they cannot be told. Raises InputError as :func:`count_targets` does.
     """
     from prunekit.memory import Estimates
 
     network = blueprint(study)
-    check_targets(study, network)
+    targets = count_targets(study, network)
     memory = Estimates(network, study.data, device)
     return {
         "study": study.recipe.name,
@@ -51,8 +51,16 @@ def outline(study: Study, store: Store, *, jobs: int | None = None, device: str 
                 "from": population.parent,
                 "control": population.control,
                 "members": len(population.members),
-                "stages": [_stage(study, population, stage, store, memory) for stage in population.stages],
+                "stages": [
+                    {
+                        **_stage(study, population, stage, store),
+                        "prunes": targets.get((name, stage.name), 0),
+                        "memory_bytes": memory.of(stage.options),
+                    }
+                    for stage in population.stages
+                ],
                 "observed": _count(study, [_observed(study, store, m.keys) for m in population.members]),
+                "observing_bytes": memory.observing,
             }
             for name, population in study.populations.items()
         },
@@ -72,18 +80,16 @@ def _memory(study: Study, memory: Estimates, jobs: int | None, device: str) -> d
     }
 
 
-def _stage(
-    study: Study, population: Population, stage: PlannedStage, store: Store, memory: Estimates
-) -> dict[str, Any]:
+def _stage(study: Study, population: Population, stage: PlannedStage, store: Store) -> dict[str, Any]:
     trains = isinstance(stage.options, TrainStage)
     stored = [bool(m.keys) and store.has_stage(m.keys[stage.ordinal - 1]) for m in population.members]
     return {
         "name": stage.name,
         "kind": "train" if trains else "prune",
         "epochs": stage.options.epochs if isinstance(stage.options, TrainStage) else 0,
+        "batch_size": stage.options.batch_size if isinstance(stage.options, TrainStage) else 0,
         "iterations": stage.iterations,
         "stored": _count(study, stored),
-        "memory_bytes": memory.of(stage.options),
         "updates": [
             {"iteration": iteration, "epoch": iteration / stage.iterations_per_epoch if trains else 0.0, "sparsity": s}
             for iteration, s in stage.updates
@@ -167,11 +173,15 @@ def blueprint(study: Study) -> Network:
     return build_network(study.recipe.model, study.data, seed=0, weights=False)
 
 
-def check_targets(study: Study, network: Network) -> None:
-    """Raise InputError (file, line, key) where a stage would find nothing to prune in the network."""
+def count_targets(study: Study, network: Network) -> dict[tuple[str, str], int]:
+    """Return how many weights each stage prunes, by the names of its population and its own.
+
+    Raises InputError (file, line, key) where a stage would find nothing to prune in the network.
+    """
     from prunekit.masks import find_targets
     from prunekit.training import parts_trained
 
+    counts = {}
     for name, population in study.populations.items():
         for stage in population.stages:
             options = stage.options
@@ -180,11 +190,13 @@ def check_targets(study: Study, network: Network) -> None:
                 continue
             parts = parts_trained(options) if isinstance(options, TrainStage) else ("encoder", "head")
             try:
-                find_targets(network, prune.targets, within_parts=parts)
+                targets = find_targets(network, prune.targets, within_parts=parts)
             except InputError as error:
                 block = ("prune",) if isinstance(options, TrainStage) else ()
                 path = ("populations", name, "stages", stage.name, *block, "targets")
                 raise study.source.error(path, str(error)) from None
+            counts[name, stage.name] = sum(target.parameter.numel() for target in targets)
+    return counts
 
 
 def _files_of(measures: Sequence[Measure], study: Study) -> list[str]:

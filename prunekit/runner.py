@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from prunekit.capacity import choose_device, default_jobs, free_memory, memory_warning
 from prunekit.errors import InputError, PrunekitError
-from prunekit.outline import SPLIT, blueprint, check_targets, describe, estimate_disk
+from prunekit.outline import SPLIT, blueprint, count_targets, describe, estimate_disk
 from prunekit.progress import listening
 from prunekit.recipe import load
 from prunekit.stages import TrainStage, as_recipe
@@ -131,7 +131,7 @@ def execute(
     if study.fingerprint is None:
         study = _prepared(study, tell)
     network = blueprint(study)
-    check_targets(study, network)
+    count_targets(study, network)
     tasks = plan_tasks(study, store, tell)
     check_disk(study, network, store, tasks)
     store.save_study(study.identity, as_recipe(study.recipe), describe(study))
