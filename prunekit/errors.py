@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
-
 _MOST = 40
 """Known names that an error lists: a folder may hold thousands."""
 
