@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from prunekit.errors import InputError
@@ -48,21 +49,35 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def free_memory(device: str) -> int | None:
-    """Return the bytes that are free on ``device``; None where the system does not tell."""
+def free_memory(device: str, system: Path = Path("/")) -> int | None:
+    """Return the bytes that are free on ``device``; None where the system does not tell.
+
+    Of main memory that is what the machine has and the container allows; memory that only caches files counts as free.
+    ``system`` is the root of the file system.
+    """
     if device != "cpu":
         import torch
 
-        return torch.cuda.mem_get_info(device)[0]
-    meminfo = Path("/proc/meminfo")
+        return int(torch.cuda.mem_get_info(device)[0])
+    known = [_of_the_machine(system / "proc/meminfo"), _of_the_container(system / "sys/fs/cgroup")]
+    return min((each for each in known if each is not None), default=None)
+
+
+def _of_the_machine(meminfo: Path) -> int | None:
     if not meminfo.exists():
         return None
-    lines = meminfo.read_text().splitlines()
-    free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    limit = Path("/sys/fs/cgroup/memory.max")  # a container's
-    if limit.exists() and (most := limit.read_text().strip()) != "max":
-        free = min(free, int(most) - int(limit.with_name("memory.current").read_text()))
-    return max(0, free)
+    found = re.search(r"^MemAvailable:\s+(\d+) kB", meminfo.read_text(), re.MULTILINE)
+    return int(found[1]) * 1024 if found else None
+
+
+def _of_the_container(group: Path) -> int | None:
+    """Return what the control group (version 2) leaves; None where there is none, or no limit."""
+    limit, used, details = (group / name for name in ("memory.max", "memory.current", "memory.stat"))
+    if not (limit.exists() and used.exists() and details.exists()) or limit.read_text().strip() == "max":
+        return None
+    cached = re.search(r"^inactive_file (\d+)", details.read_text(), re.MULTILINE)
+    held = int(used.read_text()) - (int(cached[1]) if cached else 0)
+    return max(0, int(limit.read_text()) - held)
 
 
 def memory_warning(device: str, jobs: int, usual: int, needed: int | None, free: int | None) -> str | None:

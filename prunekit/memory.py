@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -58,10 +58,10 @@ class Estimates:
         """The bytes held as a member is observed."""
         return self._whole(lambda: _held_by_forward(self._network, EVALUATION_BATCH, self._data))
 
-    def most(self, stages: Iterable[Stage]) -> int | None:
-        """Return the bytes that a worker holds at most as it does ``stages`` and observes; None where none is known."""
+    def most(self, stages: Sequence[Stage]) -> int | None:
+        """Return the bytes that a worker holds at most as it does ``stages`` and observes; None where unknown."""
         known = [size for size in (self.observing, *map(self.of, stages)) if size is not None]
-        return max(known, default=None)
+        return max(known) if len(known) > len(stages) else None
 
     def _whole(self, tensors: Callable[[], int]) -> int | None:
         process, slack = (PROCESS, SLACK) if self._device == "cpu" else (CUDA_PROCESS, CUDA_SLACK)
@@ -99,7 +99,7 @@ def _held_by_step(network: Network, stage: TrainStage, data: DataSummary) -> int
         for name, part in twin.parts.items():
             part.train(name in parts).requires_grad_(name in parts)
         parameters = [parameter for parameter in twin.parameters() if parameter.requires_grad]
-        count = _Count()
+        count = _Count(twin.state_dict().values())
         with count:
             optimizer = stage.optimizer.build(parameters)
             for parameter in parameters:
@@ -114,17 +114,16 @@ def _held_by_step(network: Network, stage: TrainStage, data: DataSummary) -> int
                 loss = stage.objective.loss(twin, batch)
             torch.autograd.backward(loss)
             optimizer.step()
-        return count.most + _size(twin.state_dict().values())
+        return count.most
 
 
 def _held_by_forward(network: Network, images: int, data: DataSummary) -> int:
     """Return the bytes of all tensors at the fullest moment as features of ``images`` images are computed."""
     shape = data.shape
     images = min(images, max(data.train, data.test))
-    count = _Count()
-    with _without_data(network) as twin, torch.no_grad(), count:
+    with _without_data(network) as twin, torch.no_grad(), _Count(twin.state_dict().values()) as count:
         twin.eval().features(torch.empty(images, shape.channels, shape.height, shape.width))
-    return count.most + _size(twin.state_dict().values())
+    return int(count.most)
 
 
 @contextmanager
@@ -141,13 +140,15 @@ def _without_data(network: Network, projector: int | None = None) -> Iterator[Ne
 
 
 class _Count(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of the tensors that operations return, for as long as each lives."""
+    """Counts the bytes of ``tensors`` and of those that operations return, for as long as each lives."""
 
-    def __init__(self) -> None:
+    def __init__(self, tensors: Iterable[Tensor] = ()) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.now: int = 0
         self.most: int = 0
         self._alive: dict[int, weakref.ref[torch.UntypedStorage]] = {}
+        for tensor in tensors:
+            self._see(tensor.untyped_storage())
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = function(*args, **(kwargs or {}))

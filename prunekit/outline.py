@@ -69,7 +69,7 @@ def outline(study: Study, store: Store, *, jobs: int | None = None, device: str 
 
 def _memory(study: Study, memory: Estimates, jobs: int | None, device: str) -> dict[str, Any]:
     free = free_memory(device)
-    worker = memory.most(stage.options for population in study.populations.values() for stage in population.stages)
+    worker = memory.most([stage.options for population in study.populations.values() for stage in population.stages])
     jobs = jobs or default_jobs(device, study.recipe.threads, worker, free)
     return {
         "device": device,

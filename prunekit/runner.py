@@ -174,7 +174,7 @@ def choose_jobs(
 
     asked = {(task.population, task.stage) for task in tasks}
     stages = [stage for each in study.populations.values() for stage in each.stages if (each.name, stage.name) in asked]
-    needed = Estimates(network, study.data, device).most(stage.options for stage in stages)
+    needed = Estimates(network, study.data, device).most([stage.options for stage in stages])
     free, threads = free_memory(device), study.recipe.threads
     chosen = jobs or default_jobs(device, threads, needed, free)
     if warning := memory_warning(device, chosen, jobs or default_jobs(device, threads), needed, free):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from prunekit import capacity
@@ -50,6 +52,35 @@ def test_what_memory_forbids_is_said() -> None:
     assert memory_warning("cpu", jobs=6, usual=6, needed=2 * GB, free=7 * GB) == said
 
 
-def test_free_memory_is_what_the_system_says() -> None:
-    free = free_memory("cpu")
-    assert free is None or 10**7 < free < 10**14
+@pytest.fixture
+def system(tmp_path: Path) -> Path:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "sys/fs/cgroup").mkdir(parents=True)
+    (tmp_path / "proc/meminfo").write_text("MemTotal:  9000 kB\nMemFree:  100 kB\nMemAvailable:    5000 kB\n")
+    return tmp_path
+
+
+def contain(system: Path, limit: str) -> None:
+    for name, text in {"max": limit, "current": "3000000\n", "stat": "anon 1000000\ninactive_file 1500000\n"}.items():
+        (system / f"sys/fs/cgroup/memory.{name}").write_text(text)
+
+
+def test_free_memory_is_what_the_machine_says_is_available(system: Path) -> None:
+    assert free_memory("cpu", system) == 5000 * 1024
+    contain(system, "max\n")
+    assert free_memory("cpu", system) == 5000 * 1024
+
+
+def test_a_container_may_leave_less_and_its_cached_files_count_as_free(system: Path) -> None:
+    contain(system, "4000000\n")
+    assert free_memory("cpu", system) == 4_000_000 - (3_000_000 - 1_500_000)
+    contain(system, "1000000\n")
+    assert free_memory("cpu", system) == 0
+    contain(system, "99000000\n")
+    assert free_memory("cpu", system) == 5000 * 1024
+
+
+def test_a_system_may_not_tell(system: Path, tmp_path: Path) -> None:
+    (system / "proc/meminfo").write_text("MemTotal:  9000 kB\n")  # an old kernel's
+    assert free_memory("cpu", system) is None
+    assert free_memory("cpu", tmp_path / "nothing") is None
