@@ -68,7 +68,7 @@ class Decoder:
                 row[:] = self._image(name)
             except BrokenImageError as error:
                 if not self.skip_broken:
-                    raise broken_image(self._path(name), error) from error
+                    raise broken_image(self._path(name), str(error)) from error
                 self.broken[name] = str(error)
         return images
 
@@ -116,9 +116,9 @@ def channels_of(image: Image.Image) -> int:
     return 1 if image.mode in _GREY else 3
 
 
-def broken_image(path: str, error: BrokenImageError) -> InputError:
+def broken_image(path: str, reason: str) -> InputError:
     """Return the error that names a broken image."""
-    return InputError(f"{path}: broken: {error} (`skip_broken: true` leaves such images out)")
+    return InputError(f"{path}: broken: {reason} (`skip_broken: true` leaves such images out)")
 
 
 def _blamed(path: str, error: Exception) -> Exception:

@@ -12,7 +12,7 @@ import numpy as np
 
 from prunekit import InputError
 
-from ._cache import Part
+from ._examples import Examples
 from ._hints import few, there
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
@@ -27,9 +27,9 @@ class Listing:
 
     root: Path
     classes: tuple[str, ...]
-    train: Part
+    train: Examples
     """Sorted by id, the path below the root with forward slashes."""
-    test: Part
+    test: Examples
     digest: str
     """Changes when the folder moves, or a file is added, removed or written."""
 
@@ -85,7 +85,7 @@ def _check_classes(root: Path, train: list[str], test: list[str]) -> None:
         raise InputError(f"{root}: holds one class only ({train[0]!r}): there is nothing to tell apart")
 
 
-def _part(root: Path, part: str, classes: tuple[str, ...], digest: hashlib._Hash) -> Part:
+def _part(root: Path, part: str, classes: tuple[str, ...], digest: hashlib._Hash) -> Examples:
     ids: list[str] = []
     labels: list[int] = []
     above = (Path(os.path.realpath(root / part)),)
@@ -98,7 +98,7 @@ def _part(root: Path, part: str, classes: tuple[str, ...], digest: hashlib._Hash
         ids += [file[0] for file in files]
         labels += [label] * len(files)
     _check_names(root, ids)
-    return Part(np.array(labels, dtype=np.int64), tuple(ids)).only(sorted(range(len(ids)), key=ids.__getitem__))
+    return Examples(np.array(labels, dtype=np.int64), tuple(ids)).only(sorted(range(len(ids)), key=ids.__getitem__))
 
 
 def _images(folder: str, prefix: str, above: tuple[Path, ...]) -> Iterator[_File]:

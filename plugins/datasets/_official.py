@@ -10,12 +10,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from prunekit import Dataset, DataSummary, ImageData, ImageShape, Split
+from prunekit import Dataset, DataSummary, ImageData, ImageShape
 
 from . import _cache
 from ._download import RemoteFile, data_folder, fetch
+from ._examples import Examples
 from ._limits import check_disk
-from ._validation import Validation, cut_validation, held_out
+from ._validation import Validation, held_out
 
 Decoded = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 """Labels [N] and images [N, C, H, W], those for training first, in the order of the official files."""
@@ -53,22 +54,14 @@ class OfficialImages(Dataset):
         return DataSummary(self.shape, self.classes, self.training - held, held, self.testing)
 
     def fingerprint(self) -> str | None:
-        """Return a digest of the files' checksums and the split; None before the first load with this cache."""
-        if _cache.find(self._key) is None:
-            return None
-        return hashlib.sha256(f"{self._key} {held_out(self.validation, self.training)}".encode()).hexdigest()
+        """Return the digest of what was decoded and its split; None before the first load with this cache."""
+        entry = _cache.find(self._key)
+        return entry.fingerprint(self.validation) if entry is not None else None
 
     def load(self) -> ImageData:
         """Map the decoded images into memory; fetch and decode the files where that was not done before."""
-        data = (_cache.find(self._key) or _cache.make(self._key, self._write)).load()
-        if not held_out(self.validation, self.training):
-            return data
-        labels, ids = data.train.labels, data.train.ids
-        trained, held = (
-            Split(data.train.images[part], labels[part], tuple(ids[i] for i in part))
-            for part in cut_validation(labels, ids, self.validation)
-        )
-        return ImageData(data.classes, trained, held, data.test)
+        entry = _cache.find(self._key) or _cache.make(self._key, self._write)
+        return entry.load(self.validation)
 
     @property
     def _key(self) -> str:
@@ -81,10 +74,10 @@ class OfficialImages(Dataset):
         check_disk((self.training + self.testing) * pixels, _cache.cache_root(), _cache.VARIABLE)
         root = data_folder() if self.root is None else Path(self.root).expanduser()
         labels, images = self.decode([fetch(file, root / self.subfolder) for file in self.files])
-        chosen = {"train": slice(self.training), "validation": slice(0), "test": slice(self.training, None)}
+        chosen = {"train": slice(self.training), "test": slice(self.training, None)}
         parts = {part: self._part(part, labels[where]) for part, where in chosen.items()}
         return _cache.write_parts(folder, self.classes, self.shape, parts, lambda part: [images[chosen[part]]])
 
-    def _part(self, part: str, labels: NDArray[np.uint8]) -> _cache.Part:
+    def _part(self, part: str, labels: NDArray[np.uint8]) -> Examples:
         ids = tuple(f"{self.name}-{part}-{i:05d}" for i in range(len(labels)))
-        return _cache.Part(labels.astype(np.int64), ids)
+        return Examples(labels.astype(np.int64), ids)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator
 
-from prunekit import InputError, stratified_split
+from prunekit import InputError, Split, stratified_split
 
 
 def _count_or_share(value: Any) -> Any:
@@ -48,7 +48,22 @@ def cut_validation(
     in proportion: :func:`prunekit.stratified_split`. Raises InputError where a class keeps nothing to train on.
     """
     count = held_out(validation, len(ids))
+    if not count:
+        return np.array(sorted(range(len(ids)), key=ids.__getitem__), dtype=np.int64), np.empty(0, dtype=np.int64)
     held, trained = stratified_split(labels, ids, (count, len(ids) - count))
     if lost := set(labels.tolist()) - set(labels[trained].tolist()):
         raise InputError(f"validation: {validation} leaves {len(lost)} of the classes without training images")
     return trained, held
+
+
+def without_validation(whole: Split, validation: int | float) -> tuple[Split, Split]:
+    """Return the images for training and those for validation, of ``whole``, which is in the order of its ids.
+
+    Where none are held out, those for training are ``whole`` itself, not a copy. Raises like :func:`cut_validation`.
+    """
+    kept, held = cut_validation(whole.labels, whole.ids, validation)
+    return (_only(whole, kept) if len(held) else whole), _only(whole, held)
+
+
+def _only(split: Split, chosen: NDArray[np.int64]) -> Split:
+    return Split(split.images[chosen], split.labels[chosen], tuple(split.ids[i] for i in chosen))

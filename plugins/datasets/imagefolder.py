@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
@@ -11,13 +12,13 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, PrivateAttr
 
 from prunekit import Dataset, DataSummary, ImageData, ImageShape, InputError, register, tell_progress
 
 from . import _cache
-from ._cache import Part
 from ._decoding import BrokenImageError, Decoder, broken_image, channels_of, opened
+from ._examples import Examples
 from ._hints import existing, few
 from ._limits import check_disk, check_memory
 from ._listing import Listing, list_images
@@ -54,35 +55,60 @@ class ImageFolder(Dataset):
     skip_broken: bool = False
     """Whether to leave out images that cannot be decoded, and say which; else the first one is an error."""
 
+    _loaded: bool = PrivateAttr(default=False)
+
     def describe(self) -> DataSummary:
         """Return shape, classes and sizes: of what was decoded where it is in the cache, else of what is listed.
 
         Raises InputError where the folder is not as above, or the decoded images fit neither disk nor memory.
         """
-        entry = _cache.find(self._key)
+        entry = self._entry
         if entry is not None:
-            return entry.summary()
-        shape, parts = self._shape[0], _parts(self._listing, self.validation)
-        sizes = [len(part.ids) for part in parts.values()]
+            return entry.summary(self.validation)
+        shape, (train, test) = self._shape[0], (self._listing.train, self._listing.test)
+        kept, held = cut_validation(train.labels, train.ids, self.validation)
+        sizes = len(kept), len(held), len(test.ids)
         needed = sum(sizes) * shape.channels * shape.height * shape.width
         check_memory(needed)
         check_disk(needed, _cache.cache_root(), _cache.VARIABLE)
         return DataSummary(shape, self._listing.classes, *sizes)
 
     def fingerprint(self) -> str | None:
-        """Return the digest of what was decoded; None while it is not in the cache."""
-        entry = _cache.find(self._key)
-        return entry.fingerprint if entry is not None else None
+        """Return the digest of what was decoded; None while it is not in the cache.
+
+        Warns of images that were left out, except where this process has loaded the others already.
+        """
+        entry = self._entry
+        if entry is None:
+            return None
+        if not self._loaded:  # the processes that train load first: one warning a run is enough
+            self._warn_of(entry.left_out)
+        return entry.fingerprint(self.validation)
 
     def load(self) -> ImageData:
         """Map the decoded images into memory; decode them where that was not done before."""
-        entry = _cache.find(self._key)
+        entry = self._entry
         if entry is None:
             self.describe()
-            entry = _cache.make(self._key, self._decode)
-            if left_out := entry.left_out:
-                warnings.warn(f"{self.root}: {len(left_out)} broken images left out: {few(left_out)}", stacklevel=2)
-        return entry.load()
+            entry = self._accepted(_cache.make(self._key, self._decode))
+            self._warn_of(entry.left_out)
+        self._loaded = True
+        return entry.load(self.validation)
+
+    @property
+    def _entry(self) -> _cache.Entry | None:
+        """What was decoded. Raises InputError where broken images were left out, and may not be."""
+        entry = _cache.find(self._key)
+        return self._accepted(entry) if entry is not None else None
+
+    def _accepted(self, entry: _cache.Entry) -> _cache.Entry:
+        for name, reason in entry.left_out.items() if not self.skip_broken else ():
+            raise broken_image(os.path.join(self._listing.root, name), reason)
+        return entry
+
+    def _warn_of(self, left_out: Mapping[str, str]) -> None:
+        if left_out:
+            warnings.warn(f"{self.root}: {len(left_out)} broken images left out: {few(list(left_out))}", stacklevel=3)
 
     @cached_property
     def _listing(self) -> Listing:
@@ -90,8 +116,8 @@ class ImageFolder(Dataset):
 
     @cached_property
     def _key(self) -> str:
-        """Name of the cache entry."""
-        options = (self.size, self.validation, self.colour, self.skip_broken)
+        """Name of the cache entry: what changes a pixel."""
+        options = (self.size, self.colour)
         return "imagefolder-" + hashlib.sha256(f"{self._listing.digest} {options!r}".encode()).hexdigest()[:32]
 
     @cached_property
@@ -105,7 +131,7 @@ class ImageFolder(Dataset):
                     found = ImageShape(channels_of(image), image.height, image.width)
             except BrokenImageError as error:
                 if not self.skip_broken:
-                    raise broken_image(path, error) from error
+                    raise broken_image(path, str(error)) from error
                 continue
             height, width = self._size or (found.height, found.width)
             channels = {"as_is": found.channels, "rgb": 3, "grey": 1}[self.colour]
@@ -121,27 +147,23 @@ class ImageFolder(Dataset):
     def _decode(self, folder: Path) -> dict[str, Any]:
         """Decode everything into ``folder``; where images turn out to be broken, once more without them."""
         listing, (shape, first) = self._listing, self._shape
-        left_out: list[str] = []
+        left_out: dict[str, str] = {}
         while True:
             resize, convert = self._size is not None, self.colour != "as_is"
             decoder = Decoder(listing.root, shape, resize, convert, first, self.skip_broken)
-            parts = _parts(listing, self.validation)
+            parts = {"train": listing.train, "test": listing.test}
             what = "decoding images" + (" without the broken ones" if left_out else "")
-            meta = _cache.write_parts(folder, listing.classes, shape, parts, _decoded(parts, decoder, what))
+            blocks = _decoded(parts, decoder, what)
+            meta = _cache.write_parts(folder, listing.classes, shape, parts, blocks, dict(sorted(left_out.items())))
             if not decoder.broken:
-                return {**meta, "left_out": sorted(left_out)}
-            left_out += decoder.broken
+                return meta
+            left_out |= decoder.broken
             listing = listing.without(set(decoder.broken))
 
 
-def _parts(listing: Listing, validation: int | float) -> dict[str, Part]:
-    """Return what is trained on, what is held out of it, and what is tested on."""
-    train = listing.train
-    kept, held = cut_validation(train.labels, train.ids, validation)
-    return {"train": train.only(kept), "validation": train.only(held), "test": listing.test}
-
-
-def _decoded(parts: Mapping[str, Part], decoder: Decoder, what: str) -> Callable[[str], Iterator[NDArray[np.uint8]]]:
+def _decoded(
+    parts: Mapping[str, Examples], decoder: Decoder, what: str
+) -> Callable[[str], Iterator[NDArray[np.uint8]]]:
     """Return what decodes a part by its name, uint8 [n, C, H, W] at a time, and says how far all parts have come."""
     done, total = 0, sum(len(part.ids) for part in parts.values())
     tell_progress(what, 0, total)

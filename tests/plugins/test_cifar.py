@@ -17,6 +17,7 @@ from helpers_host import Host
 from pydantic import ValidationError
 
 from prunekit import InputError, PrunekitError, run
+from prunekit.plugins.datasets import _cache
 from prunekit.plugins.datasets._download import RemoteFile
 from prunekit.plugins.datasets.cifar import Cifar10, Cifar100
 
@@ -126,6 +127,20 @@ def test_the_fingerprint_is_known_from_the_first_load_on_and_follows_the_split(
     assert Cifar10(validation=20).fingerprint() == Cifar10(validation=0.2).fingerprint() != known
     monkeypatch.setattr(Cifar10, "files", (RemoteFile("cifar-10-binary.tar.gz", "another", ()),))
     assert Cifar10().fingerprint() is None
+
+
+@pytest.mark.usefixtures("cifar10")
+def test_the_fingerprint_follows_what_was_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    Cifar10().load()
+    known = Cifar10().fingerprint()
+    plain = Cifar10.decode
+    monkeypatch.setattr(_cache, "FORMAT", _cache.FORMAT + 1)
+    Cifar10().load()
+    assert Cifar10().fingerprint() == known  # the same pixels, whatever the format
+    monkeypatch.setattr(_cache, "FORMAT", _cache.FORMAT + 1)
+    monkeypatch.setattr(Cifar10, "decode", lambda self, paths: (plain(self, paths)[0], plain(self, paths)[1] ^ 1))
+    Cifar10().load()
+    assert Cifar10().fingerprint() not in (known, None)
 
 
 def test_files_lie_in_the_root_and_decoded_images_where_prunekit_keeps_them(

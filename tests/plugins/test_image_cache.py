@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -106,12 +108,12 @@ def test_a_second_load_opens_no_image(root: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_pages_are_shared_and_what_is_written_to_them_stays_with_the_process(root: Path) -> None:
-    images = ImageFolder(root=str(root), validation=3).load().train.images
+    images = ImageFolder(root=str(root)).load().train.images
     assert isinstance(images, np.memmap)
     before = images.copy()
     torch.from_numpy(np.ascontiguousarray(images))[:] = 0  # without a copy, and without the warning of read-only arrays
     assert not images.any()
-    np.testing.assert_array_equal(ImageFolder(root=str(root), validation=3).load().train.images, before)
+    np.testing.assert_array_equal(ImageFolder(root=str(root)).load().train.images, before)
 
 
 def test_an_entry_that_was_damaged_is_told(root: Path, cache: Path) -> None:
@@ -120,6 +122,87 @@ def test_an_entry_that_was_damaged_is_told(root: Path, cache: Path) -> None:
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(PrunekitError, match=r"damaged .* delete the folder, and it is made again"):
         ImageFolder(root=str(root)).load()
+
+
+@pytest.mark.parametrize("text", ["", '{"shape": [3, 6', "{}", "[]", '{"shape": [3, 6, 5], "parts": null}'])
+def test_meta_data_that_were_damaged_are_told_in_one_line(root: Path, cache: Path, text: str) -> None:
+    ImageFolder(root=str(root)).load()
+    (file,) = cache.rglob("entry.json")
+    file.write_text(text)
+    _cache._read.cache_clear()  # as in another process
+    for act in (ImageFolder(root=str(root)).describe, ImageFolder(root=str(root)).load):
+        with pytest.raises(PrunekitError, match=r"damaged .* delete the folder, and it is made again") as error:
+            act()
+        assert str(file.parent) in str(error.value)
+        assert "\n" not in str(error.value)
+
+
+def test_images_of_another_shape_are_damage(root: Path, cache: Path) -> None:
+    ImageFolder(root=str(root)).load()
+    (file,) = cache.rglob("train.npy")
+    np.save(file, np.zeros((15, 3, 5, 6), np.uint8))
+    with pytest.raises(PrunekitError, match=r"train.npy is \(15, 3, 5, 6\), expected \(15, 3, 6, 5\)"):
+        ImageFolder(root=str(root)).load()
+
+
+def test_an_entry_that_was_deleted_by_half_is_made_again(root: Path, cache: Path) -> None:
+    before = ImageFolder(root=str(root)).load()
+    (file,) = cache.rglob("entry.json")
+    file.unlink()
+    assert ImageFolder(root=str(root)).fingerprint() is None
+    np.testing.assert_array_equal(ImageFolder(root=str(root)).load().train.images, before.train.images)
+    assert file.is_file()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders are not flushed there")
+def test_all_of_an_entry_is_on_the_disk_before_it_counts_and_its_name_afterwards(
+    root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda handle: flushed.append(os.readlink(f"/proc/self/fd/{handle}")))
+    ImageFolder(root=str(root)).load()
+    (name,) = (each for each in entries(cache))
+    unfinished = f"{cache}/images/{name}.unfinished"
+    files = [f"{unfinished}/{file}" for file in ("train.npy", "test.npy", "entry.json")]
+    assert flushed == [*files, unfinished, f"{cache}/images"]
+
+
+def test_another_validation_part_is_cut_from_what_is_decoded(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ImageFolder(root=str(root)).load()
+    monkeypatch.setattr(Decoder, "blocks", lambda *_: pytest.fail("decoded a second time"))
+    seen = set()
+    for validation in (0, 3, 6):
+        for skip_broken in (False, True):
+            dataset = ImageFolder(root=str(root), validation=validation, skip_broken=skip_broken)
+            assert len(dataset.load().validation.ids) == dataset.describe().validation == validation
+            seen.add(dataset.fingerprint())
+    assert len(seen) == 3
+    with pytest.raises(InputError, match="leaves 1 of the classes without training images"):
+        ImageFolder(root=str(root), validation=13).describe()
+
+
+def test_the_fingerprint_is_the_digest_of_what_is_loaded_and_is_made_once(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = ImageFolder(root=str(root), validation=3)
+    data = dataset.load()
+    expected = hashlib.sha256(b'[["bee", "cat", "dog"], [3, 6, 5]]')
+    for name, split in (("train", data.train), ("validation", data.validation), ("test", data.test)):
+        expected.update(json.dumps([name, split.labels.tolist(), split.ids]).encode() + split.images.tobytes())
+    assert dataset.fingerprint() == expected.hexdigest()
+    monkeypatch.setattr(_cache, "_digest", lambda data: pytest.fail("made a second time"))
+    assert ImageFolder(root=str(root), validation=0.2).fingerprint() == expected.hexdigest()
+
+
+def test_a_cache_that_may_only_be_read_is_used(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = ImageFolder(root=str(root))
+    before.load()
+
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(_cache, "_write_text", refused)
+    assert ImageFolder(root=str(root), validation=3).fingerprint() is not None
 
 
 # -------------------------------------------------------------------------------------------------------- the folder

@@ -14,7 +14,7 @@ from helpers_images import image_folder, pixels
 from PIL import Image
 from pydantic import ValidationError
 
-from prunekit import ImageShape, Split
+from prunekit import ImageShape, InputError, Split
 from prunekit.plugins.datasets.imagefolder import ImageFolder
 from prunekit.progress import listening
 
@@ -250,6 +250,29 @@ def test_broken_images_are_told_once_and_whole_ones_not_at_all(root: Path) -> No
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         ImageFolder(root=str(root), skip_broken=True).load()
+
+
+def test_left_out_images_are_named_in_every_run_and_not_by_the_processes_that_load_first(root: Path) -> None:
+    broken(root, "train/cat/0.png")
+    with pytest.warns(UserWarning, match="1 broken images left out: train/cat/0.png"):
+        ImageFolder(root=str(root), skip_broken=True).load()
+    with pytest.warns(UserWarning, match="1 broken images left out: train/cat/0.png"):
+        ImageFolder(root=str(root), skip_broken=True).fingerprint()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        worker = ImageFolder(root=str(root), skip_broken=True)
+        worker.load()
+        worker.fingerprint()
+
+
+def test_what_was_decoded_without_broken_images_serves_nobody_who_wants_all(root: Path) -> None:
+    broken(root, "train/cat/0.png")
+    with pytest.warns(UserWarning, match="broken"):
+        ImageFolder(root=str(root), skip_broken=True).load()
+    dataset = ImageFolder(root=str(root))
+    for act in (dataset.describe, dataset.fingerprint, dataset.load):
+        with pytest.raises(InputError, match=r"train/cat/0\.png: broken: .* \(`skip_broken: true` leaves"):
+            act()
 
 
 def test_progress_is_told(root: Path) -> None:
