@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections import Counter
 from functools import cached_property
@@ -10,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import Field, PrivateAttr, field_validator
 
 from prunekit import Dataset, DataSummary, ImageData, ImageShape, InputError, Split, register
 
 from ._arrays import Header, read_array, read_headers
 from ._hints import existing
 from ._limits import check_memory
-from ._validation import Validation, cut_validation, held_out
+from ._validation import Validation, held_out, without_validation
 
 PARTS = ("train", "test")
 
@@ -27,7 +28,7 @@ class Npz(Dataset):
     """The arrays ``x_train``, ``y_train``, ``x_test`` and ``y_test`` of a file that numpy.savez wrote.
 
     An image's id is a digest of its pixels and its label, with a number where several are the same: it does not depend
-    on the order of the images.
+    on the order of the images. Images are in the order of their ids, wherever they stand in the file.
     """
 
     path: str = Field(min_length=1)
@@ -38,6 +39,9 @@ class Npz(Dataset):
     """Images held out of ``x_train`` for validation, classes in proportion: a count, or a share in [0, 1)."""
     classes: list[str] | None = None
     """Names of the classes in the order of their labels; by default the labels themselves."""
+
+    _known: dict[tuple[int, int], str] = PrivateAttr(default_factory=dict)
+    """Digests of what was read, by the size of the file and the time when it was written (ns)."""
 
     @field_validator("classes")
     @classmethod
@@ -59,19 +63,26 @@ class Npz(Dataset):
         return DataSummary(self._shape, self._classes, training - held, held, test)
 
     def fingerprint(self) -> str | None:
-        """Return a digest of the file, the size of the validation part and the names of the classes."""
+        """Return a digest of labels and ids, which are digests of the pixels, and of the validation part's size.
+
+        How the file was written does not matter. The names of the classes do, as they are stored with what is observed.
+        """
+        if self._written not in self._known:
+            self.load()
         held = held_out(self.validation, len(self._labels["train"]))
-        with self._file.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256")
-        digest.update(repr((held, self._classes)).encode())
-        return digest.hexdigest()
+        return hashlib.sha256(json.dumps([self._known[self._written], held, self._classes]).encode()).hexdigest()
 
     def load(self) -> ImageData:
         """Read the images."""
+        written = self._written
         train, test = (self._split(part) for part in PARTS)
-        kept, held = cut_validation(train.labels, train.ids, self.validation)
-        trained = _chosen(train, kept) if len(held) else train  # not copied for nothing
-        return ImageData(self._classes, trained, _chosen(train, held), test)
+        self._known[written] = _digest(train, test)
+        return ImageData(self._classes, *without_validation(train, self.validation), test)
+
+    @property
+    def _written(self) -> tuple[int, int]:
+        status = self._file.stat()
+        return status.st_size, status.st_mtime_ns
 
     @cached_property
     def _file(self) -> Path:
@@ -127,7 +138,10 @@ class Npz(Dataset):
 
     def _split(self, part: str) -> Split:
         images = _channels_first(self._read(f"x_{part}").astype(np.uint8, copy=False))
-        return Split(images, self._labels[part], _ids(part, images, self._labels[part]))
+        labels = self._labels[part]
+        ids = _ids(part, images, labels)
+        order = sorted(range(len(ids)), key=ids.__getitem__)
+        return Split(images[order], labels[order], tuple(ids[i] for i in order))
 
 
 def _image_shape(shape: tuple[int, ...]) -> ImageShape | None:
@@ -182,5 +196,6 @@ def _ids(part: str, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> tup
     return tuple(ids)
 
 
-def _chosen(split: Split, indices: NDArray[np.int64]) -> Split:
-    return Split(split.images[indices], split.labels[indices], tuple(split.ids[i] for i in indices))
+def _digest(*splits: Split) -> str:
+    content = [(split.images.shape[1:], split.labels.tolist(), split.ids) for split in splits]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -12,7 +13,7 @@ import pytest
 from helpers_images import arrays, npz_file, pixels
 from pydantic import ValidationError
 
-from prunekit import ImageShape, InputError
+from prunekit import ImageShape, InputError, Split
 from prunekit.plugins.datasets.npz import Npz
 
 Y = np.arange(15) % 3
@@ -27,14 +28,23 @@ def npz(file: Path, **changes: object) -> Npz:
     return Npz(path=str(npz_file(file, **changes)))
 
 
+def places(split: Split, given: np.ndarray) -> list[int]:
+    """Where the images of ``split`` stand in the array [N, H, W, C] that they were read from."""
+    where = {np.ascontiguousarray(image.transpose(2, 0, 1)).tobytes(): i for i, image in enumerate(given)}
+    return [where[image.tobytes()] for image in split.images]
+
+
 # ------------------------------------------------------------------------------------------------------- what is read
 
 
 def test_pixels_and_labels_are_those_of_the_arrays(file: Path) -> None:
     data, given = npz(file).load(), arrays()
-    np.testing.assert_array_equal(data.train.images, given["x_train"].transpose(0, 3, 1, 2))
-    np.testing.assert_array_equal(data.test.images, given["x_test"].transpose(0, 3, 1, 2))
-    np.testing.assert_array_equal(data.train.labels, Y)
+    for part, split in (("train", data.train), ("test", data.test)):
+        order = places(split, given[f"x_{part}"])
+        assert sorted(order) == list(range(len(split.ids)))
+        np.testing.assert_array_equal(split.images, given[f"x_{part}"][order].transpose(0, 3, 1, 2))
+        np.testing.assert_array_equal(split.labels, given[f"y_{part}"][order])
+        assert list(split.ids) == sorted(split.ids)
     assert data.train.images.flags.c_contiguous
     assert data.classes == ("0", "1", "2")
     assert not len(data.validation.ids)
@@ -60,14 +70,15 @@ def test_channels_are_found_at_either_end(
     assert dataset.describe().shape == ImageShape(*expected)
     images = dataset.load().train.images
     assert images.shape == (15, *expected)
-    np.testing.assert_array_equal(images[:, :, 0, 0], [np.atleast_1d(x[first_pixel]) for x in given["x_train"]])
+    found = sorted(tuple(image[:, 0, 0].tolist()) for image in images)
+    assert found == sorted(tuple(np.atleast_1d(x[first_pixel]).tolist()) for x in given["x_train"])
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "int64", ">i2"])
 def test_labels_are_whole_numbers_of_any_kind_and_may_be_a_column(file: Path, dtype: str) -> None:
     data = npz(file, y_train=Y.astype(dtype)[:, None]).load()
     assert data.train.labels.dtype == np.int64
-    np.testing.assert_array_equal(data.train.labels, Y)
+    np.testing.assert_array_equal(data.train.labels, Y[places(data.train, arrays()["x_train"])])
 
 
 def test_classes_may_be_named(file: Path) -> None:
@@ -83,7 +94,8 @@ def test_classes_may_be_named(file: Path) -> None:
 
 def test_compressed_files_are_read(file: Path) -> None:
     np.savez_compressed(file, **arrays())
-    np.testing.assert_array_equal(Npz(path=str(file)).load().train.labels, Y)
+    train = Npz(path=str(file)).load().train
+    np.testing.assert_array_equal(train.labels, Y[places(train, arrays()["x_train"])])
 
 
 def test_describing_reads_no_images(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +115,9 @@ def test_ids_follow_the_images_wherever_they_stand(file: Path) -> None:
     before = npz(file).load().train
     order = np.random.default_rng(3).permutation(15)
     after = npz(file, x_train=arrays()["x_train"][order], y_train=Y[order]).load().train
-    assert after.ids == tuple(before.ids[i] for i in order)
+    assert after.ids == before.ids
+    np.testing.assert_array_equal(after.images, before.images)
+    np.testing.assert_array_equal(after.labels, before.labels)
     assert len(set(before.ids)) == 15
 
 
@@ -119,10 +133,17 @@ def test_equal_images_are_numbered_and_the_same_image_in_both_parts_has_two_ids(
     x[3] = x[0]  # both of class 0
     x[4] = x[0]  # of class 1
     data = npz(file, x_train=x, x_test=np.concatenate([x[:1], arrays()["x_test"][1:]])).load()
-    assert data.train.ids[3] == f"{data.train.ids[0]}-2"
-    assert data.train.ids[4].split("-")[1] != data.train.ids[0].split("-")[1]
+    same = (data.train.images == x[0].transpose(2, 0, 1)).all(axis=(1, 2, 3))
+    of = {
+        label: [name for name, i, y in zip(data.train.ids, same, data.train.labels, strict=True) if i and y == label]
+        for label in (0, 1)
+    }
+    first, second = of[0]
+    assert second == f"{first}-2"
+    (other,) = of[1]
+    assert other.split("-")[1] != first.split("-")[1]
     assert len({*data.train.ids, *data.test.ids}) == 21
-    assert data.test.ids[0] == data.train.ids[0].replace("train", "test")
+    assert first.replace("train", "test") in data.test.ids
 
 
 @pytest.mark.parametrize("validation", [3, 0.2])
@@ -140,13 +161,37 @@ def test_validation_is_cut_from_the_training_images_in_proportion(file: Path, va
             assert label == by_id[name][1]
 
 
-def test_the_fingerprint_follows_file_and_split_however_written_and_not_the_name(file: Path) -> None:
+def test_the_fingerprint_follows_images_and_split_however_written_and_not_the_file(file: Path) -> None:
     seen = [npz(file).fingerprint(), Npz(path=str(file), validation=3).fingerprint()]
     assert Npz(path=str(file), validation=0.2).fingerprint() == seen[1]
+    np.savez_compressed(file, **arrays())
+    assert Npz(path=str(file)).fingerprint() == seen[0]
+    order = np.random.default_rng(4).permutation(15)
+    shuffled = npz(file, x_train=arrays()["x_train"][order], y_train=Y.astype(np.uint8)[order])
+    assert shuffled.fingerprint() == seen[0]
+    assert npz(file, x_train=arrays()["x_train"] ^ 1).fingerprint() not in seen
+    npz_file(file)
     moved = file.rename(file.with_name("moved.npz"))
     assert Npz(path=str(moved)).fingerprint() == seen[0]
     seen.append(npz(file, y_test=(np.arange(6) + 1) % 3).fingerprint())
     assert len(set(seen)) == 3
+
+
+def test_images_are_read_once_for_a_fingerprint_and_again_where_the_file_was_written(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = npz(file)
+    read: list[str] = []
+    plain = np.lib.npyio.NpzFile.__getitem__
+    monkeypatch.setattr(np.lib.npyio.NpzFile, "__getitem__", lambda self, key: read.append(key) or plain(self, key))
+    dataset.load()
+    before = dataset.fingerprint()
+    assert dataset.fingerprint() == before
+    assert read.count("x_train") == 1
+    npz_file(file, x_train=arrays()["x_train"] ^ 1)
+    os.utime(file, ns=(1, 1))
+    assert dataset.fingerprint() != before
+    assert read.count("x_train") == 2
 
 
 def test_another_process_finds_the_same(file: Path) -> None:
