@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prunekit.errors import InputError
+
+if TYPE_CHECKING:
+    from prunekit.protocols import DataSummary
 
 MOST_PER_GPU = 4
 """Processes that share a GPU by default. They take turns on it, so that each hides the others' waits for the CPU."""
@@ -78,6 +82,18 @@ def _of_the_container(group: Path) -> int | None:
     cached = re.search(r"^inactive_file (\d+)", details.read_text(), re.MULTILINE)
     held = int(used.read_text()) - (int(cached[1]) if cached else 0)
     return max(0, int(limit.read_text()) - held)
+
+
+def check_data(data: DataSummary, free: int | None = None) -> None:
+    """Raise InputError where the images of a data set do not fit into ``free`` bytes: by default, what is free now."""
+    shape = data.shape
+    needed = (data.train + data.validation + data.test) * shape.channels * shape.height * shape.width
+    free = free_memory("cpu") if free is None else free
+    if free is not None and needed > free:
+        raise InputError(
+            f"the images take {gigabytes(needed)} of memory and {gigabytes(free)} are free: data larger than memory is"
+            " not streamed yet, so use fewer images, or smaller ones"
+        )
 
 
 def memory_warning(device: str, jobs: int, usual: int, needed: int | None, free: int | None) -> str | None:

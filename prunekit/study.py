@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from prunekit.capacity import check_data
 from prunekit.documents import KeyPath
 from prunekit.errors import InputError
 from prunekit.protocols import DataSummary, Measure, Options, Schedule
@@ -105,7 +106,9 @@ def resolve(source: Source) -> Study:
     """
     recipe = source.recipe
     with source.blaming(("data",)):
-        data, fingerprint = recipe.data.describe(), recipe.data.fingerprint()
+        data = recipe.data.describe()
+        check_data(data)
+        fingerprint = recipe.data.fingerprint()
     plans: dict[str, tuple[PlannedStage, ...]] = {}
     for name in recipe.parents_first():
         parent = recipe.populations[name].from_

@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 
 from prunekit import capacity
-from prunekit.capacity import default_jobs, free_memory, memory_warning
+from prunekit.capacity import check_data, default_jobs, free_memory, memory_warning
+from prunekit.errors import InputError
+from prunekit.protocols import DataSummary, ImageShape
+from prunekit.recipe import load
+from prunekit.study import resolve
 
 GB = 10**9
 
@@ -84,3 +88,18 @@ def test_a_system_may_not_tell(system: Path, tmp_path: Path) -> None:
     (system / "proc/meminfo").write_text("MemTotal:  9000 kB\n")  # an old kernel's
     assert free_memory("cpu", system) is None
     assert free_memory("cpu", tmp_path / "nothing") is None
+
+
+def test_data_larger_than_memory_is_refused_and_streaming_is_not_promised() -> None:
+    data = DataSummary(ImageShape(3, 10, 10), ("a", "b"), train=7_000_000, validation=1_000_000, test=2_000_000)
+    check_data(data, free=3 * GB)
+    with pytest.raises(InputError, match=r"images take 3.0 GB of memory and 2.9 GB are free.* not streamed yet"):
+        check_data(data, free=int(2.9 * GB))
+
+
+def test_a_study_of_data_larger_than_memory_is_refused_with_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(capacity, "free_memory", lambda device: 1000)
+    with pytest.raises(InputError, match=r"scl_onshot_90.yaml:\d+: data: the images take"):
+        resolve(load("scl_onshot_90"))

@@ -120,7 +120,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(tiny: Path) -> None:
     plan = json.loads(result.stdout)
     assert plan["populations"]["sparse"]["stages"][0]["updates"] == [{"iteration": 0, "epoch": 0.0, "sparsity": 0.5}]
     assert plan["populations"]["dense"]["stages"][0]["iterations"] == 8
-    assert [stage["prunes"] for stage in plan["populations"]["sparse"]["stages"]][0] > 0
+    assert plan["populations"]["sparse"]["stages"][0]["prunes"] > 0
     assert plan["populations"]["dense"]["stages"][0]["prunes"] == 0
     assert list(tiny.parent.iterdir()) == [tiny]
     table = prunekit("run", tiny, "--dry-run", cwd=tiny.parent)

@@ -124,5 +124,5 @@ def test_published_numbers_may_be_of_values_that_are_left_out_but_not_of_names_t
 ) -> None:
     published = "measures: [pie]\npublished: {source: A paper, populations: {NAME: {pie: 3}}}\n"
     load(written(tmp_path, RECIPE + published.replace("NAME", "gmp_0.7")))
-    with pytest.raises(InputError, match="there is no population 'gmp_O.7'"):
+    with pytest.raises(InputError, match=r"there is no population 'gmp_O\.7'"):
         load(written(tmp_path, RECIPE + published.replace("NAME", "gmp_O.7")))

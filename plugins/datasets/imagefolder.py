@@ -20,7 +20,7 @@ from . import _cache
 from ._decoding import BrokenImageError, Decoder, broken_image, channels_of, opened
 from ._examples import Examples
 from ._hints import existing, few
-from ._limits import check_disk, check_memory
+from ._limits import check_disk
 from ._listing import Listing, list_images
 from ._validation import Validation, cut_validation
 
@@ -69,7 +69,6 @@ class ImageFolder(Dataset):
         kept, held = cut_validation(train.labels, train.ids, self.validation)
         sizes = len(kept), len(held), len(test.ids)
         needed = sum(sizes) * shape.channels * shape.height * shape.width
-        check_memory(needed)
         check_disk(needed, _cache.cache_root(), _cache.VARIABLE)
         return DataSummary(shape, self._listing.classes, *sizes)
 

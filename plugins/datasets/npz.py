@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections import Counter
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +16,6 @@ from prunekit import Dataset, DataSummary, ImageData, ImageShape, InputError, Sp
 
 from ._arrays import Header, read_array, read_headers
 from ._hints import existing
-from ._limits import check_memory
 from ._validation import Validation, held_out, without_validation
 
 PARTS = ("train", "test")
@@ -98,7 +96,6 @@ class Npz(Dataset):
         train, test = headers["x_train"], headers["x_test"]
         if train.shape[1:] != test.shape[1:]:
             raise InputError(f"{self._file}: the images of x_train, {train}, and x_test, {test}, differ in shape")
-        check_memory(math.prod(train.shape) + math.prod(test.shape))
         return headers
 
     @cached_property

@@ -16,13 +16,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers_images import image_folder, npz_file
+from helpers_images import image_folder
 
 from prunekit import InputError, PrunekitError
 from prunekit.plugins.datasets import _cache, _limits, imagefolder
 from prunekit.plugins.datasets._decoding import Decoder
 from prunekit.plugins.datasets.imagefolder import ImageFolder
-from prunekit.plugins.datasets.npz import Npz
 
 BYTES = 21 * 6 * 5 * 3
 """Of the pixels of :func:`image_folder`."""
@@ -270,29 +269,4 @@ def test_a_disk_that_is_just_large_enough_is_not_refused(root: Path, monkeypatch
 def test_what_is_decoded_already_needs_no_room(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ImageFolder(root=str(root)).load()
     with_disk(monkeypatch, 0)
-    monkeypatch.setattr(_limits, "available_memory", lambda: 0)
     assert len(ImageFolder(root=str(root)).load().train.ids) == 15
-
-
-@pytest.mark.parametrize("kind", ["imagefolder", "npz"])
-def test_data_larger_than_memory_is_refused_and_streaming_is_not_promised(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
-    path = npz_file(tmp_path / "data.npz")
-
-    def dataset() -> ImageFolder | Npz:
-        return ImageFolder(root=str(root)) if kind == "imagefolder" else Npz(path=str(path))
-
-    monkeypatch.setattr(_limits, "available_memory", lambda: BYTES - 1)
-    for act in (dataset().describe, dataset().load):
-        with pytest.raises(InputError, match="data larger than memory is not streamed yet"):
-            act()
-    monkeypatch.setattr(_limits, "available_memory", lambda: BYTES)
-    assert dataset().load().train.images.nbytes == 15 * 90
-    monkeypatch.setattr(_limits, "available_memory", lambda: None)  # a system that does not tell
-    assert dataset().describe().train == 15
-
-
-def test_memory_that_is_available_is_less_than_the_machine_has() -> None:
-    available = _limits.available_memory()
-    assert available is None or 1 << 20 < available < 1 << 50
