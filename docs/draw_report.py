@@ -1,7 +1,7 @@
 """Draw ``docs/report.svg``: the terminal report of the main job, as its results stand in a store.
 
-    prunekit run recipes/scl_onshot_90.yaml
-    python docs/draw_report.py [runs]
+prunekit run recipes/scl_onshot_90.yaml
+python docs/draw_report.py [runs]
 """
 
 from __future__ import annotations
