@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from prunekit import capacity
+from prunekit import capacity, runner
 from prunekit.capacity import check_data, default_jobs, free_memory, memory_warning
 from prunekit.errors import InputError
+from prunekit.outline import blueprint
 from prunekit.protocols import DataSummary, ImageShape
 from prunekit.recipe import load
+from prunekit.store import Store
 from prunekit.study import resolve
 
 GB = 10**9
@@ -103,3 +105,24 @@ def test_a_study_of_data_larger_than_memory_is_refused_with_its_place(
     monkeypatch.setattr(capacity, "free_memory", lambda device: 1000)
     with pytest.raises(InputError, match=r"scl_onshot_90.yaml:\d+: data: the images take"):
         resolve(load("scl_onshot_90"))
+
+
+def test_a_run_takes_fewer_processes_where_memory_is_short_and_says_so(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = resolve(load(tiny))
+    told: list[runner.Event] = []
+    tasks = runner.plan_tasks(study, Store(tmp_path), told.append)
+    monkeypatch.setattr(runner, "free_memory", lambda device: int(2.2 * GB))
+
+    def chosen(asked: int | None) -> int:
+        return runner.choose_jobs(study, blueprint(study), tasks, asked, "cpu", told.append)
+
+    assert (chosen(None), chosen(6)) == (2, 6)
+    assert [event.data["text"].partition(": ")[2] for event in told if event.kind == "notice"] == [
+        "2 at once instead of 8",
+        "6 may not fit (--jobs 2 would fit)",
+    ]
+    told.clear()
+    assert chosen(1) == 1
+    assert not told
