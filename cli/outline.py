@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from prunekit.capacity import gigabytes
+from prunekit.report.terminal import PIPE_WIDTH
 
-PIPE_WIDTH = 120
 MOST_UPDATES = 12
 """Updates of a stage that are shown one by one; of more, the first and the last few."""
 MOST_LISTS = 4

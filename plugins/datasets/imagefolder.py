@@ -60,7 +60,7 @@ class ImageFolder(Dataset):
     def describe(self) -> DataSummary:
         """Return shape, classes and sizes: of what was decoded where it is in the cache, else of what is listed.
 
-        Raises InputError where the folder is not as above, or the decoded images fit neither disk nor memory.
+        Raises InputError where the folder is not as above, or the decoded images do not fit on the disk.
         """
         entry = self._entry
         if entry is not None:

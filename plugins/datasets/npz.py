@@ -54,7 +54,7 @@ class Npz(Dataset):
     def describe(self) -> DataSummary:
         """Return shape, classes and sizes, from the labels and the headers of the images.
 
-        Raises InputError where the file is not as above, or the images do not fit into memory.
+        Raises InputError where the file is not as above.
         """
         training, test = (len(self._labels[part]) for part in PARTS)
         held = held_out(self.validation, training)
