@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from prunekit.capacity import available_cores
     from prunekit.errors import InputError, PrunekitError, did_you_mean
     from prunekit.progress import tell_progress
     from prunekit.protocols import (
@@ -74,6 +75,7 @@ __all__ = [
     "Table",
     "Time",
     "TrainableNetwork",
+    "available_cores",
     "did_you_mean",
     "register",
     "run",
@@ -81,7 +83,18 @@ __all__ = [
     "tell_progress",
 ]
 
-_LIGHTEST_FIRST = ("errors", "times", "tables", "protocols", "splits", "progress", "registry", "runner", "pruner")
+_LIGHTEST_FIRST = (
+    "errors",
+    "times",
+    "tables",
+    "protocols",
+    "splits",
+    "progress",
+    "registry",
+    "capacity",
+    "runner",
+    "pruner",
+)
 
 
 def __dir__() -> list[str]:

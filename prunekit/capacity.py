@@ -41,7 +41,7 @@ def default_jobs(device: str, threads: int, needed: int | None = None, free: int
     One per core (of ``threads`` threads each); on a GPU no more than ``MOST_PER_GPU``; and only as many as fit into
     the ``free`` bytes of memory where each takes ``needed`` bytes, but one at least. None: not known.
     """
-    jobs = max(1, _cores() // threads)
+    jobs = max(1, available_cores() // threads)
     if device != "cpu":
         jobs = min(jobs, MOST_PER_GPU)
     if needed is not None and free is not None:
@@ -49,7 +49,8 @@ def default_jobs(device: str, threads: int, needed: int | None = None, free: int
     return jobs
 
 
-def _cores() -> int:
+def available_cores() -> int:
+    """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -22,7 +22,7 @@ from typing import Any, TextIO
 
 from prunekit.errors import PrunekitError
 from prunekit.observations import checked_columns
-from prunekit.protocols import Backbone, Dataset, Measure, Options
+from prunekit.protocols import Backbone, Dataset, DataSummary, Measure, Options
 from prunekit.registry import line_in, registry
 from prunekit.stages import PruneStage, Stage, TrainStage, plugin
 from prunekit.store import DamagedError, Store, StoredStage, digest
@@ -57,6 +57,11 @@ class Worker:
                 raise PrunekitError(f"{file}: was edited since the run began: run it again")
         self.dataset: Dataset = plugin("dataset", setup.data, self.registry)
         self.backbone: Backbone = plugin("backbone", setup.model, self.registry)
+
+    @cached_property
+    def summary(self) -> DataSummary:
+        """What is known of the data set without decoding it."""
+        return self.dataset.describe()
 
     @cached_property
     def data(self) -> Any:
@@ -157,7 +162,7 @@ class Worker:
         from prunekit.network import build_network
 
         here = [machine(self.setup.device)]
-        network = build_network(self.backbone, self.dataset.describe(), seed, weights=key is None)
+        network = build_network(self.backbone, self.summary, seed, weights=key is None)
         network.to(self.setup.device)
         if key is None:
             return _Member(network, {}, here)

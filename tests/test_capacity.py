@@ -20,7 +20,7 @@ GB = 10**9
 
 @pytest.fixture(autouse=True)
 def eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capacity, "_cores", lambda: 8)
+    monkeypatch.setattr(capacity, "available_cores", lambda: 8)
 
 
 def test_there_is_a_process_per_core() -> None:

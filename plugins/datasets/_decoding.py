@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from prunekit import ImageShape, InputError
+from prunekit import ImageShape, InputError, available_cores
 
 _BLOCK_BYTES, _BLOCK_IMAGES = 4 << 20, 256
 """Most of one piece of work: enough to be worth handing over, little enough to keep in memory."""
@@ -51,7 +51,7 @@ class Decoder:
         bytes_each = self.shape.channels * self.shape.height * self.shape.width
         step = max(1, min(_BLOCK_IMAGES, _BLOCK_BYTES // bytes_each))
         pieces = iter([names[i : i + step] for i in range(0, len(names), step)])
-        threads = _cores()
+        threads = available_cores()
         with ThreadPoolExecutor(threads) as pool, warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"PIL\.")
             waiting: deque[Future[NDArray[np.uint8]]] = deque()
@@ -141,7 +141,3 @@ def _plain(image: Image.Image, mode: str) -> Image.Image:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     image.load()
     return image if image.mode == mode else image.convert(mode)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
