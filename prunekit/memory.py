@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from prunekit.data import EVALUATION_BATCH
-from prunekit.network import Network
+from prunekit.network import Network, size_of
 from prunekit.protocols import Batch, DataSummary
 from prunekit.sources import precision
 from prunekit.stages import Stage, TrainStage, as_recipe
@@ -74,7 +74,7 @@ class Estimates:
 def _held_by_stage(network: Network, stage: Stage, data: DataSummary) -> int:
     """Return the bytes of all tensors at the fullest moment of a stage."""
     weights = sum(parameter.numel() for parameter in network.parameters())
-    update = _size(network.state_dict().values()) + PER_PRUNED_WEIGHT * weights
+    update = size_of(network) + PER_PRUNED_WEIGHT * weights
     if not isinstance(stage, TrainStage):
         return update
     return max(_held_by_step(network, stage, data), 0 if stage.prune is None else update)
@@ -168,7 +168,3 @@ class _Count(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _forget(self, number: int, size: int) -> None:
         del self._alive[number]
         self.now -= size
-
-
-def _size(tensors: Iterable[Tensor]) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

@@ -86,6 +86,11 @@ def build_network(backbone: Backbone, summary: DataSummary, seed: int, *, weight
         return network
 
 
+def size_of(network: Network) -> int:
+    """Return the bytes of all parameters and buffers."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
+
+
 def _load_weights(backbone: Backbone, encoder: nn.Module, shape: ImageShape) -> None:
     try:
         backbone.load_weights(encoder, shape)

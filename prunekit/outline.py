@@ -207,8 +207,9 @@ def _files_of(measures: Sequence[Measure], study: Study) -> list[str]:
 
 def estimate_disk(study: Study, network: Network, stages: int | None = None) -> int:
     """Return about how many bytes the results of ``stages`` stages take, and their observations; of all by default."""
-    weights = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
+    from prunekit.network import size_of
+
     every = sum(len(population.stages) * len(population.members) for population in study.populations.values())
     columns = 3 + 3 * sum(columns_of(m, study.source.registry) is not None for m in study.recipe.measures)
     observations = len(list(study.members())) * study.data.test * (columns * 4 + 16)
-    return int((every if stages is None else stages) * weights * 1.05) + observations
+    return int((every if stages is None else stages) * size_of(network) * 1.05) + observations
