@@ -134,6 +134,15 @@ class ObservedNetwork:
         """[N, classes]."""
         return self._logits
 
+    def labels(self) -> NDArray[np.int64]:
+        """[N]: true classes of the observed part."""
+        labels: NDArray[np.int64] = getattr(self._data.source, self._part).labels
+        return labels
+
+    def bank_labels(self) -> NDArray[np.int64]:
+        """[B]: true classes of the training images."""
+        return self._data.source.train.labels
+
     @cached_property
     def _features(self) -> Tensor:
         with torch.no_grad():

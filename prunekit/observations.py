@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,6 +38,20 @@ def checked_columns(measure: Measure, columns: object, examples: int) -> dict[st
                 f"expected an array of {examples} numbers or bools"
             )
     return {name: columns[name] for name in declared}
+
+
+def checked_note(measure: Measure, note: object) -> dict[str, Any]:
+    """Return what ``measure`` noted of a member as a whole, to be kept under the key ``note``.
+
+    Raises PrunekitError, in one line, unless it is a mapping of JSON's own types without NaN.
+    """
+    if not isinstance(note, Mapping):
+        raise PrunekitError(f"the measure {measure.name!r} noted a {type(note).__name__}: expected a mapping")
+    try:
+        json.dumps(note, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise PrunekitError(f"the measure {measure.name!r} noted what JSON does not hold: {error}") from None
+    return {"note": dict(note)}
 
 
 def _is_column(values: Any, examples: int) -> bool:

@@ -11,7 +11,7 @@ from prunekit.expansion import Repetition
 from prunekit.protocols import Measure, Options
 from prunekit.stages import TrainStage, as_recipe, options_in
 from prunekit.store import Store
-from prunekit.study import PlannedStage, Population, Study, columns_of
+from prunekit.study import PlannedStage, Population, Study, columns_of, observers
 
 if TYPE_CHECKING:
     from prunekit.memory import Estimates
@@ -59,7 +59,9 @@ def outline(study: Study, store: Store, *, jobs: int | None = None, device: str 
                     }
                     for stage in population.stages
                 ],
-                "observed": _count(study, [_observed(study, store, m.keys) for m in population.members]),
+                "observed": _count(
+                    study, [_observed(study, store, m.keys, i) for i, m in enumerate(population.members)]
+                ),
                 "observing_bytes": memory.observing,
             }
             for name, population in study.populations.items()
@@ -101,12 +103,11 @@ def _count(study: Study, stored: list[bool]) -> int | str:
     return "unknown" if study.fingerprint is None else sum(stored)
 
 
-def _observed(study: Study, store: Store, keys: tuple[str, ...]) -> bool:
+def _observed(study: Study, store: Store, keys: tuple[str, ...], rank: int) -> bool:
     if not keys:
         return False
-    names = [None, *(columns_of(measure, study.source.registry) for measure in study.recipe.measures)]
-    files = [store.observation(keys[-1], SPLIT, name) for i, name in enumerate(names) if i == 0 or name]
-    return all(file.exists() for file in files)
+    names = [None, *(name for _, name in observers(study.recipe.measures, rank, study.source.registry))]
+    return all(store.observation(keys[-1], SPLIT, name).exists() for name in names)
 
 
 def describe(study: Study) -> dict[str, Any]:

@@ -313,8 +313,35 @@ class Dataset(Plugin):
 # --------------------------------------------------------------------------------------------------------- measures
 
 
+@dataclass(frozen=True)
+class Representation:
+    """What a probe holds of the examples."""
+
+    probe: str
+    """Its name, such as ``stem`` or ``groups.0.0.conv2``."""
+    bank: NDArray[np.float32]
+    """[B, D]: of the training images, un-augmented."""
+    queries: NDArray[np.float32]
+    """[N, D]: of the observed split."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer with weights, and what pruning left of it."""
+
+    name: str
+    """Name of its module in the network, such as ``encoder.stem``."""
+    kind: Literal["conv", "linear"]
+    parameters: int
+    """Weights, without biases."""
+    zeros: int
+    """Weights that are zero."""
+    multiply_accumulates: int
+    """Of one image, as if no weight were zero."""
+
+
 class ObservedMember(Protocol):
-    """A trained member in eval mode, as a measure sees it. Arrays are computed once and shared by all measures."""
+    """A trained member in eval mode, as a measure sees it. Logits and features are computed once for all measures."""
 
     def logits(self) -> NDArray[np.float32]:
         """[N, classes] of the observed split."""
@@ -322,18 +349,51 @@ class ObservedMember(Protocol):
     def features(self) -> NDArray[np.float32]:
         """[N, D] of the observed split: the input of the head."""
 
+    def labels(self) -> NDArray[np.int64]:
+        """[N]: true classes of the observed split."""
+
+    def bank_labels(self) -> NDArray[np.int64]:
+        """[B]: true classes of the training images."""
+
+    def representations(self, probes: str | Sequence[str], *, pool: bool) -> Iterator[Representation]:
+        """Yield what the probes hold, the one next to the input first; see :mod:`prunekit.probes` for their names.
+
+        With ``pool`` maps are averaged over their positions, else flattened. Only a few are in memory at a time.
+        """
+
+    def layers(self) -> tuple[Layer, ...]:
+        """Return the layers with weights, in the order of the network."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a population stands among those that a recipe repeats."""
+
+    axis: str
+    value: str | float | int
+    group: str
+    """What those along the axis are called together."""
+
 
 class PopulationColumns(Protocol):
     """What is stored of a population: arrays over its members."""
 
     name: str
+    place: Place | None
+    """None where it is not repeated."""
     seeds: tuple[int, ...]
     """[M]: the seed of each member, ascending."""
     sparsity: float
     """Share of zeros among the target weights, counted, mean over members."""
 
     def __getitem__(self, column: str) -> NDArray[Any]:
-        """[M, N]: a column of every member. ``prediction`` (int64), ``confidence`` and ``loss`` always exist."""
+        """[M, N]: a column of every member. ``prediction`` (int64), ``confidence`` and ``loss`` always exist.
+
+        A measure that observes fewer members than there are finds those: the first ones by seed.
+        """
+
+    def notes(self, measure: str) -> Sequence[Mapping[str, Any]]:
+        """[M]: what the measure noted of every member that it observed."""
 
 
 @dataclass(frozen=True)
@@ -362,9 +422,25 @@ class Measure(Plugin):
     kind = "measure"
     columns: ClassVar[tuple[str, ...]] = ()
     """Names of what it observes of every member beyond prediction, confidence and loss."""
+    notes: ClassVar[bool] = False
+    """Whether it notes something of a member as a whole."""
+    summary_options: ClassVar[frozenset[str]] = frozenset()
+    """The options that :meth:`observe` and :meth:`note` do not look at: changing them observes nothing anew."""
+
+    @property
+    def most_members(self) -> int | None:
+        """Of how many members of each population it observes something, the first ones by seed; None: of all."""
+        return None
+
+    def check(self) -> None:
+        """Raise InputError where the options cannot work, before anything is trained."""
 
     def observe(self, member: ObservedMember) -> dict[str, NDArray[Any]]:
         """Return ``columns`` by name, each [N] of numbers or bools; none by default."""
+        return {}
+
+    def note(self, member: ObservedMember) -> dict[str, Any]:
+        """Return what there is to say of the member as a whole, in JSON's types; asked only where ``notes`` is True."""
         return {}
 
     @abstractmethod

@@ -291,6 +291,8 @@ def _check_names(source: Source) -> None:
         if measure.name in seen:
             raise source.error(("measures", i), f"the measure {measure.name!r} stands twice")
         seen.add(measure.name)
+        with source.blaming(("measures", i)):
+            measure.check()
 
 
 def _check_lineages(source: Source) -> None:

@@ -18,10 +18,11 @@ from prunekit.capacity import choose_device, default_jobs, free_memory, memory_w
 from prunekit.errors import InputError, PrunekitError
 from prunekit.outline import SPLIT, blueprint, count_targets, describe, estimate_disk
 from prunekit.progress import listening
+from prunekit.protocols import Measure
 from prunekit.recipe import load
 from prunekit.stages import TrainStage, as_recipe
 from prunekit.store import DamagedError, Store, default_root
-from prunekit.study import Member, PlannedStage, Study, columns_of, resolve
+from prunekit.study import Member, PlannedStage, Study, observers, resolve
 
 if TYPE_CHECKING:
     from prunekit.network import Network
@@ -191,7 +192,7 @@ def plan_tasks(study: Study, store: Store, tell: Listener) -> list[Task]:
             key = member.keys[i]
             if stage.population == member.population and key not in tasks and not _has(store.check_stage, tell, key):
                 tasks[key] = _stage_task(study, member, stage, key, member.keys[i - 1] if i else None)
-        observation = _observation_task(study, store, member, tell)
+        observation = _observation_task(study, store, member, study.recipe.measures, tell)
         if observation is not None:
             tasks.setdefault(observation.key, observation)
     return list(tasks.values())
@@ -219,17 +220,20 @@ def _stage_task(study: Study, member: Member, stage: PlannedStage, key: str, par
     return Task(member.population, member.seed, stage.name, message, float(passes * study.data.train), key, parent)
 
 
-def _observation_task(study: Study, store: Store, member: Member, tell: Listener) -> Task | None:
+def _observation_task(
+    study: Study, store: Store, member: Member, measures: Sequence[Measure], tell: Listener
+) -> Task | None:
     base = not _has(store.check_observation, tell, member.key, SPLIT)
-    measures = []
-    for measure in study.recipe.measures:
-        name = columns_of(measure, study.source.registry)
-        if name is not None and not _has(store.check_observation, tell, member.key, SPLIT, name):
-            measures.append(as_recipe(measure))
-    if not base and not measures:
+    rank = study.populations[member.population].members.index(member)
+    missing = [
+        as_recipe(measure)
+        for measure, name in observers(measures, rank, study.source.registry)
+        if not _has(store.check_observation, tell, member.key, SPLIT, name)
+    ]
+    if not base and not missing:
         return None
     message = {"task": "observe", "key": member.key, "seed": member.seed, "split": SPLIT}
-    message |= {"base": base, "measures": measures}
+    message |= {"base": base, "measures": missing}
     cost = float(study.data.test)
     return Task(member.population, member.seed, OBSERVE, message, cost, f"observe {member.key}", member.key)
 

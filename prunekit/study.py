@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -201,9 +201,26 @@ def versions(options: list[Options], registry: Registry) -> dict[str, Any]:
 
 def columns_of(measure: Measure, registry: Registry) -> str | None:
     """Return the name under which the columns of a measure are stored; None where it observes nothing of its own."""
-    if not measure.columns:
+    if not measure.columns and not measure.notes:
         return None
-    return f"{measure.name}-{digest([as_recipe(measure), versions([measure], registry)])[:8]}"
+    fields = type(measure).model_fields
+    defaults = {
+        name: fields[name].get_default(call_default_factory=True)
+        for name in measure.summary_options
+        if not fields[name].is_required()
+    }
+    observed = as_recipe(measure.model_copy(update=defaults))
+    return f"{measure.name}-{digest([observed, versions([measure], registry)])[:8]}"
+
+
+def observers(measures: Sequence[Measure], rank: int, registry: Registry) -> list[tuple[Measure, str]]:
+    """Return the measures that observe something of the member at ``rank`` by seed, with the names of the columns."""
+    named = [(measure, columns_of(measure, registry)) for measure in measures]
+    return [
+        (measure, name)
+        for measure, name in named
+        if name and (measure.most_members is None or rank < measure.most_members)
+    ]
 
 
 def _control_of(recipe: Recipe, name: str) -> str | None:

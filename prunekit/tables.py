@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from prunekit.figures import Exemplar, Figure
+
 
 @dataclass(frozen=True)
 class Number:
@@ -18,6 +20,10 @@ class Number:
     """How often chance alone gives as much, all tests that were made of it considered."""
     smallest_p: float | None = None
     """The smallest p that so few members can reach."""
+    interval: tuple[float, float] | None = None
+    """95 % interval, in the same unit."""
+    chance: float | None = None
+    """What chance alone gives, in the same unit."""
 
 
 Value = str | float | int | Number | None
@@ -71,5 +77,12 @@ class Summary:
     tables: list[Table] = field(default_factory=list)
     clauses: list[str] = field(default_factory=list)
     """One clause per comparison for its closing sentence; says no more than the numbers do."""
+    whom: list[str] = field(default_factory=list)
+    """One clause per comparison on whom it cost more than others ("" where nothing can be said), or none."""
+    certainty: list[str] = field(default_factory=list)
+    """One clause per comparison on how sure that is ("" where nothing is to be said), or none."""
+    figures: list[Figure] = field(default_factory=list)
+    exemplars: list[tuple[Exemplar, ...]] = field(default_factory=list)
+    """The examples that changed, per comparison, the largest change of votes first; or none at all."""
     readings: list[str] = field(default_factory=list)
     """Which reading of the method was used, where there are several."""

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from prunekit.errors import PrunekitError
-from prunekit.observations import checked_columns
+from prunekit.observations import checked_columns, checked_note
 from prunekit.protocols import Backbone, Dataset, DataSummary, Measure, Options
 from prunekit.registry import line_in, registry
 from prunekit.stages import PruneStage, Stage, TrainStage, plugin
@@ -199,7 +199,8 @@ class Worker:
             for measure in measures:
                 name = columns_of(measure, self.registry)
                 columns = checked_columns(measure, measure.observe(observed), len(examples.ids))
-                self.store.save_observation(key, split, columns, record, name)
+                note = checked_note(measure, measure.note(observed)) if measure.notes else {}
+                self.store.save_observation(key, split, columns, {**record, **note}, name)
 
 
 @dataclass

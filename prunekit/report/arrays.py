@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunekit.errors import InputError, did_you_mean
-from prunekit.protocols import Comparison, Measure, PopulationColumns, StudyColumns
+from prunekit.protocols import Comparison, Measure, Place, PopulationColumns, StudyColumns
 from prunekit.tables import Number
 
 
@@ -23,7 +23,10 @@ class ArrayPopulation:
     """[M]: the seed of each member, ascending."""
     sparsity: float
     columns: Mapping[str, NDArray[Any]]
-    """[M, N] each."""
+    """[M, N] each; fewer members where a measure observes fewer."""
+    place: Place | None = None
+    noted: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    """By measure: [M]."""
 
     def __getitem__(self, column: str) -> NDArray[Any]:
         """Return a column, [M, N]. Raises InputError where it was not observed."""
@@ -33,6 +36,12 @@ class ArrayPopulation:
 
     def __contains__(self, column: str) -> bool:
         return column in self.columns
+
+    def notes(self, measure: str) -> Sequence[Mapping[str, Any]]:
+        """Return what a measure noted, [M]. Raises InputError where it noted nothing."""
+        if measure not in self.noted:
+            raise InputError(f"population {self.name!r} has no notes of the measure {measure!r}")
+        return self.noted[measure]
 
 
 @dataclass
@@ -51,16 +60,6 @@ class Data(TypedDict):
     name: str
     split: str
     examples: int
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a population stands among those that a recipe repeats."""
-
-    axis: str
-    value: str | float | int
-    group: str
-    """What those along the axis are called together."""
 
 
 @dataclass(frozen=True)

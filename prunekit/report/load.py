@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunekit.errors import InputError
-from prunekit.protocols import Comparison, Measure
+from prunekit.protocols import Comparison, Measure, Place
 from prunekit.registry import Registry, registry
-from prunekit.report.arrays import ArrayPopulation, ArrayStudy, LoadedStudy, Place, Published
+from prunekit.report.arrays import ArrayPopulation, ArrayStudy, LoadedStudy, Published
 from prunekit.stages import plugin
 from prunekit.store import DamagedError, Store
 from prunekit.study import columns_of
@@ -57,8 +58,7 @@ def _load(store: Store, plan: dict[str, Any], measures: list[Measure], known: Re
     if not seeds:
         raise InputError(f"{store.root}: no seed of {plan['study']} is finished in all populations yet")
     first = next(iter(started.values()))[seeds[0]]
-    names = [columns_of(measure, known) for measure in measures]
-    extra = [name for name in names if name]
+    places = _places(plan)
     populations = {}
     for name, members in started.items():
         keys = [plan["populations"][name]["members"][str(seed)][-1] for seed in seeds]
@@ -67,7 +67,10 @@ def _load(store: Store, plan: dict[str, Any], measures: list[Measure], known: Re
                 raise InputError(f"{store.root}: {name} seed {seed} was observed on other examples than the rest")
         zeros = [members[seed]["zeros"] for seed in seeds]
         sparsity = float(np.mean([each["zeros"] / each["total"] for each in zeros]))
-        populations[name] = ArrayPopulation(name, tuple(seeds), sparsity, StoredColumns(store, keys, split, extra))
+        stored = StoredColumns(store, keys, split, measures, known)
+        populations[name] = ArrayPopulation(
+            name, tuple(seeds), sparsity, stored, place=places.get(name), noted=stored.notes
+        )
     any_key = plan["populations"][next(iter(started))]["members"][str(seeds[0])][-1]
     examples = store.load_observation(any_key, split, columns=_NAMES)
 
@@ -91,7 +94,7 @@ def _load(store: Store, plan: dict[str, Any], measures: list[Measure], known: Re
         measures=measures,
         notes=_notes(plan, records, seeds),
         readings=plan.get("readings", []),
-        places=_places(plan),
+        places=places,
         published=_published(plan.get("published")),
         relate=relate,
     )
@@ -103,31 +106,62 @@ def _records(store: Store, members: dict[str, list[str]], split: str) -> dict[in
     return {seed: record for seed, record in found.items() if record is not None}
 
 
+@dataclass(frozen=True)
+class _Observer:
+    """A measure that observed something of members; None: what every member has."""
+
+    measure: str | None
+    file: str | None
+    """What its observations are called in the store."""
+    keys: Sequence[str]
+
+
 class StoredColumns(Mapping[str, NDArray[Any]]):
     """Columns [M, N] of a population, read when one is first asked for: those of a measure all together."""
 
-    def __init__(self, store: Store, keys: list[str], split: str, measures: list[str]) -> None:
-        self._store, self._keys, self._split, self._measures = store, keys, split, measures
+    def __init__(self, store: Store, keys: list[str], split: str, measures: Sequence[Measure], known: Registry) -> None:
+        self._store, self._split = store, split
+        self._observers = [_Observer(None, None, keys)]
+        for measure in measures:
+            if (name := columns_of(measure, known)) is not None:
+                self._observers.append(_Observer(measure.name, name, keys[: measure.most_members]))
         self._read: dict[str, NDArray[Any]] = {}
 
     @cached_property
-    def _files(self) -> dict[str, tuple[str | None, list[str]]]:
-        """Where each column is: the measure whose observation holds it (None: what every member has), and what is read
-        with it. Only what all members have."""
-        files: dict[str, tuple[str | None, list[str]]] = {}
-        for measure in (None, *self._measures):
+    def _records(self) -> list[tuple[_Observer, list[dict[str, Any]]]]:
+        """Return what was recorded of the members that each observes; only what was observed of all of them."""
+        found = []
+        for observer in self._observers:
             with _saying_what_to_do():
-                records = [self._store.find_observation(key, self._split, measure) for key in self._keys]
-            if all(record is not None for record in records):
-                columns = [column for column in (records[0] or {})["columns"] if column not in _NAMES]
-                files |= {column: (measure, columns if measure else [column]) for column in columns}
+                records = [self._store.find_observation(key, self._split, observer.file) for key in observer.keys]
+            complete = [record for record in records if record is not None]
+            if len(complete) == len(records):
+                found.append((observer, complete))
+        return found
+
+    @cached_property
+    def _files(self) -> dict[str, tuple[_Observer, list[str]]]:
+        """Where each column is, and what is read with it."""
+        files: dict[str, tuple[_Observer, list[str]]] = {}
+        for observer, records in self._records:
+            columns = [column for column in records[0]["columns"] if column not in _NAMES]
+            files |= {column: (observer, columns if observer.file else [column]) for column in columns}
         return files
+
+    @property
+    def notes(self) -> dict[str, list[Mapping[str, Any]]]:
+        """What measures noted of the members, [M] by the name of the measure."""
+        return {
+            observer.measure: [record["note"] for record in records]
+            for observer, records in self._records
+            if observer.measure is not None and "note" in records[0]
+        }
 
     def __getitem__(self, column: str) -> NDArray[Any]:
         if column not in self._read:
-            measure, columns = self._files[column]
+            observer, columns = self._files[column]
             with _saying_what_to_do():
-                members = [self._store.load_observation(key, self._split, measure, columns) for key in self._keys]
+                members = [self._store.load_observation(k, self._split, observer.file, columns) for k in observer.keys]
             self._read |= {name: np.stack([member[name] for member in members]) for name in columns}
         return self._read[column]
 

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from prunekit.errors import InputError
-from prunekit.protocols import Comparison
-from prunekit.report.arrays import LoadedStudy, Place, Published
+from prunekit.protocols import Comparison, Place
+from prunekit.report.arrays import LoadedStudy, Published
 from prunekit.report.cells import LEVEL, MARK, is_marked
 from prunekit.tables import Column, Headline, Number, Table, Value
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from prunekit.errors import InputError
-from prunekit.report.arrays import Place, Published
+from prunekit.protocols import Place
+from prunekit.report.arrays import Published
 from prunekit.report.load import load_study
 from prunekit.store import Store
 from prunekit.tables import Number

@@ -13,8 +13,8 @@ from rich.console import Console
 from prunekit.errors import InputError, PrunekitError
 from prunekit.plugins.measures.accuracy import Accuracy
 from prunekit.plugins.measures.pie import Pie
-from prunekit.protocols import Comparison, Measure
-from prunekit.report.arrays import ArrayPopulation, ArrayStudy, LoadedStudy, Place, Published
+from prunekit.protocols import Comparison, Measure, Place
+from prunekit.report.arrays import ArrayPopulation, ArrayStudy, LoadedStudy, Published
 from prunekit.report.build import build_report
 from prunekit.report.cells import shown
 from prunekit.report.terminal import print_report
