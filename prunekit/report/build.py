@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from prunekit.errors import PrunekitError
+from prunekit.figures import Exemplar, Figure
 from prunekit.protocols import Comparison, Measure, PopulationColumns, StudyColumns
 from prunekit.registry import registry
 from prunekit.report.arrays import LoadedStudy, Published
@@ -23,6 +24,10 @@ class Sentence:
     comparison: str
     """``dense → sparse``."""
     text: str
+    whom: str = ""
+    """On whom it fell more than on others; "" where no measure has a word on it."""
+    certainty: str = ""
+    """How sure that is; "" where no measure has a word on it."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,11 @@ class Report:
     """JSON: study, data, overview, published, populations, comparisons, readings, notes. No NaN; what does not exist is
     None."""
     tables: tuple[Table, ...]
+    by_measure: Mapping[str, Summary]
+    """What every measure of the study said, in their order; ``tables`` and ``figures`` hold theirs, too."""
+    figures: tuple[Figure, ...]
+    exemplars: tuple[tuple[Exemplar, ...], ...]
+    """The examples that changed, per comparison, the largest change of votes first; () where no measure names any."""
     sentences: tuple[Sentence, ...]
     readings: tuple[str, ...]
     notes: tuple[str, ...]
@@ -60,7 +70,7 @@ def build_report(study: LoadedStudy, comparisons: Sequence[Comparison], *, publi
         for entry, value in zip(compared, summary.comparisons, strict=bool(summary.comparisons)):
             entry[measure] = value
     sentences = [
-        _sentence(study.columns.populations, comparison, [s.clauses[i] for s in summaries.values() if s.clauses])
+        _sentence(study.columns.populations, comparison, i, summaries.values())
         for i, comparison in enumerate(comparisons)
     ]
     for entry, sentence in zip(compared, sentences, strict=True):
@@ -85,6 +95,9 @@ def build_report(study: LoadedStudy, comparisons: Sequence[Comparison], *, publi
         title=_title(study),
         document=as_json(document),
         tables=tuple(tables),
+        by_measure=summaries,
+        figures=tuple(figure for summary in summaries.values() for figure in summary.figures),
+        exemplars=tuple(_exemplars(summaries.values(), len(comparisons))),
         sentences=tuple(sentences),
         readings=readings,
         notes=tuple(study.notes),
@@ -102,7 +115,15 @@ def _summary(measure: Measure, study: StudyColumns, comparisons: Sequence[Compar
     if not isinstance(summary, Summary):
         raise PrunekitError(f"the measure {measure.name!r} gave a {type(summary).__name__}: expected a Summary")
     headline = summary.headline.comparisons if summary.headline else ()
-    for what, said in (("values", summary.comparisons), ("clauses", summary.clauses), ("numbers", headline)):
+    everything: dict[str, Sequence[Any]] = {
+        "values": summary.comparisons,
+        "clauses": summary.clauses,
+        "clauses on whom": summary.whom,
+        "clauses on certainty": summary.certainty,
+        "groups of exemplars": summary.exemplars,
+        "numbers": headline,
+    }
+    for what, said in everything.items():
         if said and len(said) != len(comparisons):
             raise PrunekitError(
                 f"the measure {measure.name!r} gave {len(said)} {what} for {len(comparisons)} comparisons: "
@@ -122,13 +143,32 @@ def _readings(study: LoadedStudy, summaries: Mapping[str, Summary]) -> tuple[str
     return tuple(dict.fromkeys([*study.readings, *measured]))
 
 
-def _sentence(populations: Mapping[str, PopulationColumns], comparison: Comparison, clauses: Sequence[str]) -> Sentence:
+def _exemplars(summaries: Collection[Summary], comparisons: int) -> Iterator[tuple[Exemplar, ...]]:
+    """Yield what changed in each comparison: what the first measure that names examples says."""
+    named = next((summary.exemplars for summary in summaries if summary.exemplars), None)
+    yield from named if named is not None else [()] * comparisons
+
+
+def _sentence(
+    populations: Mapping[str, PopulationColumns], comparison: Comparison, i: int, summaries: Collection[Summary]
+) -> Sentence:
     before, after = (populations[name].sparsity for name in (comparison.reference, comparison.pruned))
-    said = [clause for clause in clauses if clause] or ["no measure has a word on it"]
+    said = [s.clauses[i] for s in summaries if s.clauses and s.clauses[i]] or ["no measure has a word on it"]
     start = f"{percent(after)} of the weights pruned"
     if before > 0:
         start += f" ({percent(before)} in {comparison.reference})"
-    return Sentence(f"{comparison.reference} → {comparison.pruned}", f"{start}: {'; '.join(said)}.")
+    return Sentence(
+        comparison=f"{comparison.reference} → {comparison.pruned}",
+        text=f"{start}: {'; '.join(said)}.",
+        whom=_joined(summary.whom[i] for summary in summaries if summary.whom),
+        certainty=_joined(summary.certainty[i] for summary in summaries if summary.certainty),
+    )
+
+
+def _joined(clauses: Iterable[str]) -> str:
+    """Return one sentence of the clauses that say something; "" where none does."""
+    text = "; ".join(clause for clause in clauses if clause)
+    return f"{text[0].upper()}{text[1:]}." if text else ""
 
 
 def percent(share: float) -> str:
