@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +12,7 @@ from prunekit.errors import InputError
 from prunekit.protocols import Measure, PopulationColumns
 from prunekit.registry import registry
 from prunekit.report.arrays import LoadedStudy
+from prunekit.report.files import check_file, replacing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,10 +24,7 @@ def check_path(path: Path) -> None:
     """Raise InputError unless ``path`` is a CSV or Parquet file in a folder that exists."""
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(f"--examples {path}: expected a file that ends in {' or '.join(SUFFIXES)}")
-    if not path.parent.is_dir():
-        raise InputError(f"--examples {path}: there is no folder {path.parent}")
-    if path.is_dir():
-        raise InputError(f"--examples {path}: is a folder, expected a file")
+    check_file("--examples", path)
 
 
 def write_examples(study: LoadedStudy, path: Path) -> None:
@@ -41,7 +36,7 @@ def write_examples(study: LoadedStudy, path: Path) -> None:
     Raises InputError where ``path`` cannot be written.
     """
     check_path(path)
-    with _replacing(path) as temporary:
+    with replacing(path) as temporary:
         if path.suffix.lower() == ".csv":
             _write_csv(study, temporary)
         else:
@@ -111,27 +106,3 @@ def _numbers(population: PopulationColumns, name: str, rows: int) -> pa.Array:
     except (InputError, KeyError):
         return pa.nulls(rows, pa.float64())
     return pa.array(values.ravel().astype(np.float64), from_pandas=True)
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary file that takes the place of ``path`` at the end, and is removed when something fails."""
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        os.close(handle)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    """Return the process's mask, with which a file of one's own would have been made."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
