@@ -22,8 +22,8 @@ from torch.utils.data import DataLoader
 from prunekit.data import DeviceData
 from prunekit.plugins.augmentations.crop_flip import CropFlip
 from prunekit.plugins.augmentations.simclr import SimClrAugmentation
+from prunekit.pool import worker_environment
 from prunekit.protocols import Augmentation, Batch, ImageData
-from prunekit.runner import worker_environment
 
 SETTINGS: dict[str, tuple[str, Augmentation, int]] = {
     "crop_flip, one view": ("cross_entropy", CropFlip(), 1),

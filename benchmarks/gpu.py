@@ -15,7 +15,7 @@ from dataclasses import replace
 import torch
 from loops import Job, timed
 
-from prunekit.runner import worker_environment
+from prunekit.pool import worker_environment
 
 SETTINGS = {
     "cross_entropy, batch 128": Job("prunekit", "cross_entropy", batch_size=128, steps=200),

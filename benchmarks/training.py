@@ -18,7 +18,7 @@ from itertools import product
 
 from loops import Job, Timing, timed
 
-from prunekit.runner import worker_environment
+from prunekit.pool import worker_environment
 
 CORES = 2
 SETTINGS = {

@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from prunekit.runner import Event, Task
+from prunekit.pool import Event, Task
 
 LEAST_SHARE = 0.05
 """Share of a task that must be done before its pace says something."""

@@ -210,6 +210,15 @@ class Store:
         files = {"recipe.json": json.dumps(recipe, indent=1, ensure_ascii=False).encode()}
         _publish(self.study_folder(identity) / "study.json", files, plan)
 
+    def load_recipe(self, identity: str) -> dict[str, Any]:
+        """Return the validated recipe of a study, as data. Raises DamagedError where it is missing or altered."""
+        folder = self.study_folder(identity)
+        plan = _record(folder / "study.json")
+        if plan is None:
+            raise DamagedError(f"{folder / 'study.json'}: is missing")
+        recipe: dict[str, Any] = json.loads(_content(folder / "recipe.json", plan["files"]["recipe.json"]))
+        return recipe
+
     def find_study(self, name: str | None) -> dict[str, Any]:
         """Return the plan of a study by name or identity, of the one run last without. Raises InputError."""
         paths = sorted(self.root.glob("studies/*/study.json"), key=lambda path: path.stat().st_mtime_ns)

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from prunekit.cli.live import Display
-from prunekit.runner import Event, Task
+from prunekit.pool import Event, Task
 from prunekit.study import Member
 
 

@@ -10,8 +10,9 @@ from helpers_images import image_folder, npz_file, pixels
 from PIL import Image
 
 from prunekit import InputError, run
+from prunekit.pool import Event
 from prunekit.recipe import load
-from prunekit.runner import Event, execute
+from prunekit.runner import execute
 from prunekit.store import Store
 from prunekit.study import resolve
 

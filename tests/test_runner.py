@@ -287,9 +287,9 @@ def test_ctrl_c_stops_within_seconds_and_says_how_to_go_on(recipe: Path, tmp_pat
 def test_a_worker_that_dies_as_it_writes_fails_its_task(tmp_path: Path) -> None:
     import queue
 
-    from prunekit import runner
+    from prunekit import pool
 
-    class Dying(runner._WorkerProcess):
+    class Dying(pool._WorkerProcess):
         def __init__(self, inbox: queue.Queue[Any]) -> None:
             script = "import json, sys; print(json.dumps({'event': 'ready'})); print('{', end=''); sys.exit(3)"
             self.process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
@@ -298,7 +298,7 @@ def test_a_worker_that_dies_as_it_writes_fails_its_task(tmp_path: Path) -> None:
     inbox: queue.Queue[Any] = queue.Queue()
     Dying(inbox)
     assert [inbox.get_nowait()[1] for _ in range(2)] == [{"event": "ready"}, {"event": "exit", "code": 3}]
-    assert runner._death(-9, tmp_path) == "its process was killed by signal 9 (out of memory?)"
+    assert pool._death(-9, tmp_path) == "its process was killed by signal 9 (out of memory?)"
 
 
 def test_a_study_that_would_not_fit_on_the_disk_is_refused_before_any_work(

@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
-from prunekit.errors import InputError
+from prunekit.errors import InputError, describe_problem
 from prunekit.protocols import Comparison, Measure, Place
 from prunekit.registry import Registry, registry
 from prunekit.report.arrays import ArrayPopulation, ArrayStudy, LoadedStudy, Published
@@ -22,22 +23,53 @@ from prunekit.store import DamagedError, Store
 from prunekit.study import columns_of
 from prunekit.tables import Number
 
+if TYPE_CHECKING:
+    from prunekit.pool import Listener
+
 _NAMES = ("example_id", "label")
 
 
-def load_study(out: Path, study: str | None = None) -> LoadedStudy:
+def load_study(
+    out: Path,
+    study: str | None = None,
+    *,
+    measures: Sequence[Any] = (),
+    jobs: int | None = None,
+    listener: Listener | None = None,
+) -> LoadedStudy:
     """Return a stored study, by name or identity; the one run last without.
 
-    Members that are not finished are left out, and a note says so. Raises InputError where nothing was run, or where
-    an observation is damaged, naming the file.
+    ``measures``, each a name or a mapping with a name, come to those of the recipe, or take the place of one of the
+    same name: what they observe and the store lacks is computed first, from stored weights. Members that are not
+    finished are left out, and a note says so. Raises InputError where nothing was run, where there is no such measure,
+    or where an observation is damaged, naming the file.
     """
     store = Store(out)
     with _saying_what_to_do():
         plan = store.find_study(study)
     known = registry.with_files([Path(file) for file in plan["plugins"]])
-    measures = [plugin("measure", block, known) for block in plan["measures"]]
+    named = {measure.name: measure for measure in (plugin("measure", block, known) for block in plan["measures"])}
+    added = [_added(block, known) for block in measures]
+    if added:
+        from prunekit.observing import observe
+
+        with _saying_what_to_do():
+            observe(store, plan, added, known, jobs=jobs, listener=listener)
+    named |= {measure.name: measure for measure in added}
     with _saying_what_to_do():
-        return _load(store, plan, measures, known)
+        return _load(store, plan, list(named.values()), known)
+
+
+def _added(block: Any, known: Registry) -> Measure:
+    """Return the measure that ``block`` names. Raises InputError."""
+    try:
+        measure: Measure = plugin("measure", block, known)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = "".join(f" {key}:" for key in problem["loc"])
+        raise InputError(f"--measure {block}:{where} {describe_problem(problem)}") from None
+    measure.check()
+    return measure
 
 
 @contextmanager
