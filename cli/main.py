@@ -41,7 +41,7 @@ for command in (run, report, plugins, recipes):
 
 
 def main() -> NoReturn:
-    """Run the command line: one line on stderr and exit code 2 for bad input, 1 for failed work, 130 for Ctrl-C."""
+    """Run the command line: an error is one line on stderr and exit code 2 (bad input), 1, 3 (--fail-if) or 130."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without our arrows still gets the numbers

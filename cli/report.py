@@ -35,10 +35,23 @@ FORMATS = ("table", "json", "csv", "markdown", "latex")
     help="Also write one row per example, population and member: .csv or .parquet.",
 )
 @click.option(
+    "--fail-if",
+    "conditions",
+    multiple=True,
+    metavar="CONDITION",
+    help="Exit with 3 where a figure of the JSON meets this, such as 'pie.fraction > 0.02'; repeatable.",
+)
+@click.option(
     "--out", type=click.Path(path_type=Path), metavar="DIR", help="Results (default: $PRUNEKIT_RUNS or ./runs)."
 )
 def report(
-    study: str | None, pairs: tuple[str, ...], layout: str, published: bool, examples: Path | None, out: Path | None
+    study: str | None,
+    pairs: tuple[str, ...],
+    layout: str,
+    published: bool,
+    examples: Path | None,
+    conditions: tuple[str, ...],
+    out: Path | None,
 ) -> None:
     """Show what pruning lost in STUDY (default: the one run last), with the chance level beside every finding.
 
@@ -48,18 +61,23 @@ def report(
       prunekit report scl-oneshot-90 --format json > report.json
       prunekit report table1 --published
       prunekit report --examples examples.parquet
+      prunekit report --fail-if 'pie.fraction > 0.02' --fail-if 'accuracy.difference < -1 %'
     """
     # A report multiplies small matrices: threads that wait for each other take longer. Read as numpy is imported.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    from prunekit.errors import GateError
     from prunekit.report.build import build_report
     from prunekit.report.examples import check_path, write_examples
+    from prunekit.report.gates import Gate
     from prunekit.report.load import load_study
     from prunekit.store import default_root
 
+    gates = [Gate.parse(condition) for condition in conditions]
     if examples is not None:
         check_path(examples)
     loaded = load_study(out or default_root(), study)
     built = build_report(loaded, comparisons_of(loaded, pairs), published=published)
+    met = [figure for gate in gates for figure in gate.met(built.document)]
     if layout == "table":
         from prunekit.report.terminal import print_report
 
@@ -73,6 +91,8 @@ def report(
     if examples is not None:
         write_examples(loaded, examples)
         click.echo(f"wrote {examples}", err=True)
+    if met:
+        raise GateError(f"--fail-if: {'; '.join(met)}")
 
 
 def comparisons_of(study: LoadedStudy, pairs: Sequence[str]) -> list[Comparison]:

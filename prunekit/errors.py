@@ -1,4 +1,4 @@
-"""The two ways in which prunekit refuses: bad input (exit code 2) and failed work (exit code 1)."""
+"""How prunekit says no: bad input (exit code 2), failed work (1), and a figure that was not to be (3)."""
 
 from __future__ import annotations
 
@@ -20,6 +20,12 @@ class InputError(PrunekitError):
     """Input that cannot be used. The message says where, what was expected and the nearest valid name."""
 
     exit_code = 2
+
+
+class GateError(PrunekitError):
+    """A report has a figure that ``--fail-if`` asked about. The message names every such figure."""
+
+    exit_code = 3
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
