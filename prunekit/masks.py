@@ -23,7 +23,8 @@ _MODULES: dict[str, tuple[type[nn.Module], ...]] = {
     "conv": (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
     "linear": (nn.Linear,),
 }
-_PRUNABLE = _MODULES["conv"] + _MODULES["linear"]
+PRUNABLE = _MODULES["conv"] + _MODULES["linear"]
+"""Modules with weights that may be pruned."""
 _SAMPLE = 1 << 16
 
 # ------------------------------------------------------------------------------------------------ what is pruned
@@ -59,7 +60,7 @@ def _prunable(model: nn.Module) -> list[tuple[nn.Module, Tensor, list[str]]]:
     """Return (module, tensor, every name of it) of all weights and biases of convolutions and linear layers."""
     found: dict[int, tuple[nn.Module, Tensor, list[str]]] = {}
     for prefix, module in model.named_modules(remove_duplicate=False):
-        for kind in ("weight", "bias") if isinstance(module, _PRUNABLE) else ():
+        for kind in ("weight", "bias") if isinstance(module, PRUNABLE) else ():
             tensor = getattr(module, kind)
             if tensor is not None:
                 name = f"{prefix}.{kind}" if prefix else kind

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from prunekit import seeds
 from prunekit.data import DeviceData, Part
 from prunekit.errors import InputError, PrunekitError
-from prunekit.protocols import Backbone, DataSummary, ImageShape
+from prunekit.layers import layers_of
+from prunekit.protocols import Backbone, DataSummary, ImageShape, Layer
 
 
 class Network(nn.Module):
@@ -142,6 +143,10 @@ class ObservedNetwork:
     def bank_labels(self) -> NDArray[np.int64]:
         """[B]: true classes of the training images."""
         return self._data.source.train.labels
+
+    def layers(self) -> tuple[Layer, ...]:
+        """Return the layers with weights, in the order of the network."""
+        return layers_of(self._network, ImageShape(*self._data.source.train.images.shape[1:]))
 
     @cached_property
     def _features(self) -> Tensor:
