@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from prunekit.errors import InputError, did_you_mean
+from prunekit.errors import InputError, PrunekitError, did_you_mean
 from prunekit.protocols import Comparison, Measure, Place, PopulationColumns, StudyColumns
 from prunekit.tables import Number
 
@@ -71,6 +71,34 @@ class Published:
     """By population and measure."""
 
 
+@dataclass(frozen=True)
+class About:
+    """How a study was made."""
+
+    description: str = ""
+    """What the recipe's author says that it asks."""
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    """The recipe as it was run: what differs from the defaults."""
+    model: str = ""
+    seeds: tuple[int, ...] = ()
+    """Those that the report covers."""
+    machines: tuple[str, ...] = ()
+    """What the members were made on: device, its name, versions."""
+
+
+Images = Callable[[Sequence[int]], NDArray[np.uint8]]
+"""Positions among the ids → uint8 [n, C, H, W], grey or RGB. Raises NoImagesError where there are none to show."""
+
+
+def no_images(indices: Sequence[int]) -> NDArray[np.uint8]:
+    """Have no images of any example."""
+    raise NoImagesError("the study came without images")
+
+
+class NoImagesError(PrunekitError):
+    """There are no images to show. The message says why, for a reader of the report."""
+
+
 def unrelated(reference: str, pruned: str) -> Comparison:
     """Compare two populations of which no more is known: unpaired, without a control."""
     return Comparison(reference, pruned, control=None, paired=False)
@@ -93,6 +121,8 @@ class LoadedStudy:
     places: Mapping[str, Place] = field(default_factory=dict)
     """Of the populations that repeat, those that are not finished among them, in the order of the recipe."""
     published: Published | None = None
+    about: About = About()
+    images: Images = no_images
     relate: Callable[[str, str], Comparison] = field(default=unrelated)
     """(reference, pruned), both known → their comparison, with its control and pairing."""
 

@@ -17,7 +17,8 @@ from pydantic import ValidationError
 from prunekit.errors import InputError, describe_problem
 from prunekit.protocols import Comparison, Measure, Place
 from prunekit.registry import Registry, registry
-from prunekit.report.arrays import ArrayPopulation, ArrayStudy, LoadedStudy, Published
+from prunekit.report.arrays import About, ArrayPopulation, ArrayStudy, LoadedStudy, Published
+from prunekit.report.images import ExampleImages
 from prunekit.stages import plugin
 from prunekit.store import DamagedError, Store
 from prunekit.study import columns_of
@@ -127,8 +128,27 @@ def _load(store: Store, plan: dict[str, Any], measures: list[Measure], known: Re
         notes=_notes(plan, records, seeds),
         readings=plan.get("readings", []),
         places=places,
+        about=_about(store, plan, records, seeds),
+        images=ExampleImages(store, plan, tuple(examples["example_id"])),
         published=_published(plan.get("published")),
         relate=relate,
+    )
+
+
+def _about(
+    store: Store, plan: dict[str, Any], records: dict[str, dict[int, dict[str, Any]]], seeds: list[int]
+) -> About:
+    recipe = store.load_recipe(plan["identity"])
+    model = recipe["model"]
+    return About(
+        description=plan["description"],
+        recipe=recipe,
+        model=model if isinstance(model, str) else model["name"],
+        seeds=tuple(seeds),
+        machines=tuple(
+            f"{device} {name}, torch {torch}, prunekit {prunekit}"
+            for device, name, torch, prunekit in _machines(records, "prunekit")
+        ),
     )
 
 
@@ -245,15 +265,16 @@ def _notes(plan: dict[str, Any], records: dict[str, dict[int, dict[str, Any]]], 
         emptied = [layer for record in members.values() for layer in record["emptied"]]
         for layer in dict.fromkeys(emptied):
             notes.append(f"{name}: nothing is left of {layer} in {emptied.count(layer)} of {len(members)} members")
-    machines = {
-        (made["device"], made["name"], made["torch"])
-        for members in records.values()
-        for record in members.values()
-        for made in record["made_on"]
-    }
+    machines = _machines(records)
     if len(machines) > 1:
-        listed = "; ".join(sorted(f"{device} {name}, torch {torch}" for device, name, torch in machines))
+        listed = "; ".join(f"{device} {name}, torch {torch}" for device, name, torch in machines)
         notes.append(
             f"the members were made on {len(machines)} kinds of machine ({listed}): bits may differ between them"
         )
     return notes
+
+
+def _machines(records: dict[str, dict[int, dict[str, Any]]], *more: str) -> list[tuple[str, ...]]:
+    """Return what the members were made on, each once: device, its name, torch, and what else was recorded."""
+    made = [made for members in records.values() for record in members.values() for made in record["made_on"]]
+    return sorted({tuple(each[key] for key in ("device", "name", "torch", *more)) for each in made})

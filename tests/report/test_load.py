@@ -18,6 +18,8 @@ from prunekit.tables import Number
 HERE = {"device": "cpu", "name": "x86_64", "torch": "2.15", "prunekit": "0.1.0"}
 N = 6
 
+RECIPE = {"name": "pets", "data": "pets", "model": "wrn10_1"}
+
 
 def population(seeds: int, initial: str = "wrn16_2", control: str | None = None, name: str = "") -> dict[str, Any]:
     members = {str(seed): ["first", f"{name}{seed}"] for seed in range(seeds)}
@@ -51,6 +53,8 @@ def store(tmp_path: Path) -> Store:
     store = Store.create(tmp_path)
     plan = {
         "study": "pets",
+        "identity": "pets-1",
+        "description": "",
         "data": {"name": "pets", "split": "test", "examples": N},
         "plugins": [],
         "measures": ["accuracy", "pie"],
@@ -62,7 +66,7 @@ def store(tmp_path: Path) -> Store:
             "other": population(2, name="o", initial="elsewhere"),
         },
     }
-    store.save_study("pets-1", {}, plan)
+    store.save_study("pets-1", RECIPE, plan)
     for name in "dsco":
         for seed in range(2):
             observe(store, f"{name}{seed}", seed)
@@ -156,7 +160,7 @@ def test_places_published_numbers_and_readings_are_those_of_the_plan(store: Stor
     plan["populations"]["dense"] |= {"title": "", "repetition": None}
     plan["published"] = {"source": "A paper", "populations": {"sparse": {"pie": 188, "accuracy": [90.5, 0.39]}}}
     plan["readings"] = ["weights are pruned"]
-    store.save_study("pets-1", {}, plan)
+    store.save_study("pets-1", RECIPE, plan)
     study = load_study(store.root)
     assert study.places == {
         "sparse": Place("axis", 0.9, "Sup"),
@@ -170,7 +174,7 @@ def test_places_published_numbers_and_readings_are_those_of_the_plan(store: Stor
 def test_a_population_without_members_keeps_its_place(store: Store) -> None:
     plan = store.find_study(None)
     plan["populations"]["sparse"]["repetition"] = {"group": "Sup", "values": {"s": 0.9}}
-    store.save_study("pets-1", {}, plan)
+    store.save_study("pets-1", RECIPE, plan)
     for seed in range(2):
         store.observation(f"s{seed}", "test").with_suffix(".json").unlink()
     assert list(load_study(store.root).places) == ["sparse"]
