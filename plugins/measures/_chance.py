@@ -66,7 +66,7 @@ def permutation_test(
     """
     predictions = _together(reference, pruned, paired)
     members, others = len(reference), len(pruned)
-    groups, drawn = _swaps(members, permutations) if paired else _deals(members, others, permutations)
+    groups, drawn = _swaps(members, permutations) if paired else deals(members, others, permutations)
     votes = Votes.of(predictions, ties, smallest=min(members, others))
     counts, often = votes.changed(groups, ~groups)
     distances = votes.distances(groups, ~groups)
@@ -111,7 +111,7 @@ def _swaps(pairs: int, limit: int) -> tuple[NDArray[np.bool_], bool]:
     return np.concatenate([~swapped, swapped], axis=1), drawn
 
 
-def _deals(members: int, others: int, limit: int) -> tuple[NDArray[np.bool_], bool]:
+def deals(members: int, others: int, limit: int) -> tuple[NDArray[np.bool_], bool]:
     """As :func:`_swaps`, for members that are dealt freely: bool [R, members + others]."""
     everybody = members + others
     distinct = comb(everybody, members) // (2 if members == others else 1)
@@ -159,8 +159,8 @@ def count_interval(
         return None
     votes = Votes.of(predictions, ties, smallest=fewest // 2)
     rng = np.random.default_rng(SEED)
-    mine = _halves(len(reference), rng)
-    others = mine if paired else _halves(len(pruned), rng)
+    mine = halves(len(reference), rng)
+    others = mine if paired else halves(len(pruned), rng)
     one, other = (votes.changed(*_sides(a, b))[0] for a, b in zip(mine, others, strict=True))
     everybody = np.ones((1, len(reference)), dtype=bool), np.ones((1, len(pruned)), dtype=bool)
     count = int(votes.changed(*_sides(*everybody))[0][0])
@@ -168,7 +168,7 @@ def count_interval(
     return max(0.0, low), min(float(reference.shape[1]), high)
 
 
-def _halves(members: int, rng: np.random.Generator) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def halves(members: int, rng: np.random.Generator) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return two disjoint halves of the members, each bool [SPLITS, members]; of an odd number one is left out."""
     place = rng.random((SPLITS, members)).argsort(axis=1).argsort(axis=1)
     half = members // 2

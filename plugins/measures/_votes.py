@@ -13,6 +13,11 @@ CELLS = 2**20
 """Groups × examples that are compared at once: large matrix products, yet a few megabytes."""
 
 
+def ties_reading(ties: Ties) -> str:
+    """Return what a report says of tied modal labels."""
+    return f"modal label: ties go to the {ties} class index"
+
+
 def vote_counts(predictions: NDArray[np.integer]) -> NDArray[np.int64]:
     """Count the votes for each label, [largest label + 1, N], of predicted labels [M, N].
 

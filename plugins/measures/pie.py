@@ -25,7 +25,7 @@ from prunekit import (
 )
 
 from ._chance import PermutationTest, count_interval, permutation_test
-from ._votes import Ties, modal_labels, modal_shares, tied
+from ._votes import Ties, modal_labels, modal_shares, tied, ties_reading
 
 __all__ = ["Pie", "modal_labels", "pruning_identified_exemplars"]
 
@@ -156,7 +156,7 @@ class Pie(Measure):
         if changes:
             summary.headline = Headline("PIE", ",d", comparisons=numbers, note=HEADLINE)
             summary.tables.insert(0, _headline_table(changes.values()))
-        summary.readings = [f"modal label: ties go to the {self.ties} class index", TESTS, *_readings(changes.values())]
+        summary.readings = [ties_reading(self.ties), TESTS, *_readings(changes.values())]
         return summary
 
 

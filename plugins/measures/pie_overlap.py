@@ -47,8 +47,8 @@ CHANCE = (
 class _Change:
     """A comparison and its PIEs."""
 
-    place: int
-    """Among the comparisons."""
+    index: int
+    """Its place among the comparisons."""
     name: str
     """That of the pruned population, or of both where this one is compared twice."""
     reference: PopulationColumns
@@ -106,7 +106,7 @@ class _Pair:
         return self.one.name, self.other.name
 
     @property
-    def pruned(self) -> str:
+    def sparsity(self) -> str:
         percents = [f"{100 * each.pruned.sparsity:.4g} %" for each in (self.one, self.other)]
         return f"{' and '.join(dict.fromkeys(percents))} pruned"
 
@@ -126,7 +126,7 @@ class PieOverlap(Measure):
         overlaps: list[list[dict[str, Any]]] = [[] for _ in comparisons]
         for pair in pairs:
             for one, other in ((pair.one, pair.other), (pair.other, pair.one)):
-                overlaps[one.place].append(_as_json(study, pair, one, other))
+                overlaps[one.index].append(_as_json(study, pair, one, other))
         together = _together(pairs)
         readings = [ties_reading(self.ties), CHANCE] if pairs else []
         if len(together) > self.figures:
@@ -145,11 +145,11 @@ class PieOverlap(Measure):
 def _changes(study: StudyColumns, comparisons: Sequence[Comparison], ties: Ties) -> list[_Change]:
     distinct = len({each.pruned for each in comparisons}) == len(comparisons)
     changes = []
-    for place, each in enumerate(comparisons):
+    for index, each in enumerate(comparisons):
         reference, pruned = study.populations[each.reference], study.populations[each.pruned]
         pies = pruning_identified_exemplars(reference["prediction"], pruned["prediction"], ties)
         name = each.pruned if distinct else f"{each.reference} → {each.pruned}"
-        changes.append(_Change(place, name, reference, pruned, pies))
+        changes.append(_Change(index, name, reference, pruned, pies))
     return changes
 
 
@@ -179,11 +179,11 @@ def _comparable(one: PopulationColumns, other: PopulationColumns) -> bool:
 
 
 def _together(pairs: Sequence[_Pair]) -> list[list[_Pair]]:
-    """Return the pairs by the groups that meet in them: those that grow from different references first."""
+    """Return the pairs that have PIEs by the groups that meet in them: those with different references first."""
     found: dict[tuple[str, str], list[_Pair]] = {}
-    for pair in pairs:
+    for pair in (each for each in pairs if each.one.count or each.other.count):
         found.setdefault(pair.titles, []).append(pair)
-    in_order = sorted(found.values(), key=lambda each: (each[0].one.place, each[0].other.place))
+    in_order = sorted(found.values(), key=lambda each: (each[0].one.index, each[0].other.index))
     return sorted(in_order, key=lambda each: bool(each[0].common))
 
 
@@ -266,15 +266,15 @@ def _note(pairs: Sequence[_Pair], comparisons: int) -> str:
     return (
         f"{which}Jaccard: shared of all that are PIEs of either. By chance: shared if either were drawn from examples "
         "that the reference members dispute equally; ratio: shared to that; p: how often chance shares as many. Plain: "
-        "if they were drawn from all examples. Each p stands as it is. Votes do not tell all of how hard an example is: "
-        "the ratio is 1.2 in simulated studies where pruning changes nothing. No p stands where a population is in "
+        "if they were drawn from all examples. Each p stands as it is. Votes do not tell all of how hard an example "
+        "is: the ratio is 1.2 in simulated studies where pruning changes nothing. No p stands where a population is in "
         f"both comparisons, as its seed noise makes PIEs of both, or a reference has fewer than {VOTERS} members."
     )
 
 
 def _figure(study: StudyColumns, number: int, pairs: Sequence[_Pair]) -> Bars:
     one, other = pairs[0].titles
-    found = [f"{pair.pruned} {pair.disputed.shared:,} ({pair.disputed.expected:.1f})" for pair in pairs]
+    found = [f"{pair.sparsity} {pair.disputed.shared:,} ({pair.disputed.expected:.1f})" for pair in pairs]
     return Bars(
         name=f"pie_overlap-{number}",
         title=f"PIEs by class: {one} and {other}",
@@ -282,7 +282,7 @@ def _figure(study: StudyColumns, number: int, pairs: Sequence[_Pair]) -> Bars:
         f"chance among equally disputed examples: {', '.join(found)}.",
         categories=study.classes,
         value_name="PIEs",
-        panels=tuple(BarPanel(pair.pruned, _bars(study, pair)) for pair in pairs),
+        panels=tuple(BarPanel(pair.sparsity, _bars(study, pair)) for pair in pairs),
     )
 
 
