@@ -1,0 +1,315 @@
+"""Which groups of examples lose more than others: a test over members, and the words and tables that show it.
+
+Arrays in, numbers out; nothing here is a plugin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunekit import Bar, BarPanel, Bars, Column, Comparison, Number
+
+LEVEL = 0.05
+"""The adjusted p up to which a group counts as changed."""
+MOST_BARS = 24
+"""Groups that a figure shows: those that changed most."""
+ROUNDING = 1e-12
+"""Relative difference up to which numbers of members count as equal."""
+
+Floats = NDArray[np.float64]
+
+
+# ------------------------------------------------------------------------------------------------------------- tests
+
+
+def welch(one: Floats, other: Floats) -> Floats:
+    """Return the two-sided p of Welch's t-test between the rows of [M, G] and [M', G], for each column: [G].
+
+    NaN where there is no test: a side has fewer than two rows or a number that is not finite, or neither side has any
+    spread, so that nothing says how far chance alone would move it. Raises ValueError where the columns differ.
+    """
+    from scipy.special import stdtr
+
+    if one.ndim != 2 or other.ndim != 2 or one.shape[1] != other.shape[1]:
+        raise ValueError(f"expected [members, groups] of the same groups: got {one.shape} and {other.shape}")
+    p = np.full(one.shape[1], np.nan)
+    if min(len(one), len(other)) < 2:
+        return p
+    tested = np.flatnonzero(np.isfinite(one).all(axis=0) & np.isfinite(other).all(axis=0))
+    tested = tested[_vary(one[:, tested]) | _vary(other[:, tested])]
+    one, other = one[:, tested], other[:, tested]
+    v, w = one.var(axis=0, ddof=1) / len(one), other.var(axis=0, ddof=1) / len(other)
+    freedom = (v + w) ** 2 / (v**2 / (len(one) - 1) + w**2 / (len(other) - 1))
+    p[tested] = 2 * stdtr(freedom, -np.abs(other.mean(axis=0) - one.mean(axis=0)) / np.sqrt(v + w))
+    return p
+
+
+def _vary(values: Floats) -> NDArray[np.bool_]:
+    """Return which columns hold different numbers, beyond what rounding makes of equal ones."""
+    spread: NDArray[np.bool_] = np.ptp(values, axis=0) > ROUNDING * np.abs(values).max(axis=0)
+    return spread
+
+
+def benjamini_hochberg(p: Floats) -> Floats:
+    """Return the adjusted p, [G]: those up to q are together wrong in a share q at most (Benjamini, Hochberg 1995).
+
+    NaN counts as no test and stays NaN.
+    """
+    tested = np.flatnonzero(~np.isnan(p))
+    falling = tested[np.argsort(-p[tested], kind="stable")]
+    rank = np.arange(len(falling), 0, -1)
+    adjusted = np.full(len(p), np.nan)
+    adjusted[falling] = np.minimum.accumulate(p[falling] * len(falling) / rank)
+    return adjusted
+
+
+# ------------------------------------------------------------------------------------------------------------ impact
+
+
+def group_accuracies(right: NDArray[np.bool_], groups: NDArray[np.integer], count: int) -> Floats:
+    """Return the share that each member gets right in each group, [M, count], of what it gets right, [M, N].
+
+    ``groups`` [N] are whole numbers in [−1, count); −1 is in no group. NaN for a group without examples.
+    """
+    inside = groups >= 0
+    groups, members = groups[inside], len(right)
+    cells = np.arange(members)[:, None] * count + groups
+    total = np.bincount(cells.ravel(), weights=right[:, inside].ravel(), minlength=members * count)
+    examples = np.bincount(groups, minlength=count)
+    share = np.full((members, count), np.nan)
+    np.divide(total.reshape(members, count), examples, out=share, where=examples > 0)
+    return share
+
+
+@dataclass(frozen=True, eq=False)
+class Accuracies:
+    """How often the members of a population are right."""
+
+    overall: Floats
+    """[M] in [0, 1]: on all examples."""
+    groups: Floats
+    """[M, G] in [0, 1]: on those of each group; NaN for a group without examples."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """What the groups and their numbers are called."""
+
+    what: str
+    """What is tested: ``recall``."""
+    one: str
+    """``class``."""
+    many: str
+    """``classes``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Impact:
+    """What one population lost against another, by group; NaN where a number does not exist.
+
+    Two tests of each group, Welch's t-test between the members. Hooker et al. reduce a member's accuracy in the group
+    by the mean accuracy of its population, as if that were known exactly. It is not: where members differ overall, a
+    group in which they hardly can (all near 100 %) seems to change although nothing does. The second test reduces it by
+    the member's own accuracy, which varies with the members. What is called changed must be so in both.
+    """
+
+    words: Words
+    names: tuple[str, ...]
+    """[G]."""
+    members: int
+    """Of the smaller population."""
+    overall: float
+    """Change of the mean accuracy on all examples, in [−1, 1]."""
+    change: Floats
+    """[G]: change of the mean accuracy within the group, in [−1, 1]."""
+    p: Floats
+    """[G]: as Hooker et al."""
+    adjusted: Floats
+    """[G]: p adjusted for being one of many groups."""
+    own: Floats
+    """[G]: adjusted p of the test with members' own accuracies."""
+
+    @classmethod
+    def between(cls, words: Words, names: Sequence[str], reference: Accuracies, pruned: Accuracies) -> Impact:
+        """Test every group."""
+        before, after = reference.overall.mean(), pruned.overall.mean()
+        p = welch(reference.groups - before, pruned.groups - after)
+        own = welch(reference.groups - reference.overall[:, None], pruned.groups - pruned.overall[:, None])
+        return cls(
+            words=words,
+            names=tuple(names),
+            members=min(len(reference.overall), len(pruned.overall)),
+            overall=float(after - before),
+            change=pruned.groups.mean(axis=0) - reference.groups.mean(axis=0),
+            p=p,
+            adjusted=benjamini_hochberg(p),
+            own=benjamini_hochberg(own),
+        )
+
+    @property
+    def beyond(self) -> Floats:
+        """[G]: change within the group less that on all examples."""
+        return self.change - self.overall
+
+    @property
+    def judged(self) -> Floats:
+        """[G]: the larger adjusted p of both tests, or that of the only one there is."""
+        larger: Floats = np.fmax(self.adjusted, self.own)
+        return larger
+
+    @property
+    def significant(self) -> NDArray[np.bool_]:
+        """[G]: whether it changed otherwise than the rest, beyond what seed noise explains."""
+        found: NDArray[np.bool_] = np.nan_to_num(self.judged, nan=1.0) <= LEVEL
+        return found
+
+    @property
+    def losing(self) -> NDArray[np.bool_]:
+        """[G]: whether its accuracy fell, and further than overall."""
+        return (self.change < 0) & (self.beyond < 0)
+
+    @property
+    def lost(self) -> NDArray[np.intp]:
+        """Positions of the significant groups that lost, the one that fell furthest beyond the rest first."""
+        found = np.flatnonzero(self.significant & self.losing)
+        return found[np.argsort(self.beyond[found], kind="stable")]
+
+    def entry(self, i: int) -> dict[str, Any]:
+        """Return the tests of a group as JSON; changes are shares, in [−1, 1]."""
+        return {
+            "beyond_overall": known(self.beyond[i]),
+            "p": known(self.p[i]),
+            "adjusted_p": known(self.adjusted[i]),
+            "own_adjusted_p": known(self.own[i]),
+        }
+
+    def totals(self) -> dict[str, Any]:
+        """Return as JSON who lost most, how many lost, and how many changed in either direction."""
+        most = self.names[self.lost[0]] if len(self.lost) else None
+        return {"most": most, "lost": len(self.lost), "significant": int(self.significant.sum())}
+
+    def cells(self, i: int) -> tuple[Number | float | None, ...]:
+        """Return the cells of a group below :func:`columns`."""
+        beyond = Number(points(self.beyond[i]), p=known(self.judged[i]))
+        return beyond, known(self.p[i]), known(self.adjusted[i]), known(self.own[i])
+
+
+def known(value: float) -> float | None:
+    """Return the number, or None where it does not exist."""
+    return float(value) if np.isfinite(value) else None
+
+
+def points(share: float) -> float | None:
+    """Return a share in percentage points, or None where it does not exist."""
+    return known(100 * share)
+
+
+# ------------------------------------------------------------------------------------------------------------- words
+
+
+def columns(population: str) -> tuple[Column, ...]:
+    """Return the columns of :meth:`Impact.cells`, below the name of the population."""
+    return (
+        Column("Beyond overall, points", "+z.1f", population),
+        Column("p", ".2g", population),
+        Column("Adjusted p", ".2g", population),
+        Column("Own p", ".2g", population),
+    )
+
+
+def note(impact: Impact) -> str:
+    """Say what the columns are, and why there may be no test."""
+    words = impact.words
+    text = (
+        f"Beyond overall: change of {words.what} less that of the accuracy on all images, {_points(impact.overall)}; "
+        f"marked where both adjusted p ≤ {LEVEL:g}. p: Welch's t-test over members, each one's {words.what} less its "
+        f"population's mean accuracy; adjusted: for {len(impact.names)} {words.many} (Benjamini–Hochberg); own: "
+        "adjusted as well, with the member's own accuracy in place of the mean, whose spread the first test leaves out. "
+    )
+    if impact.members < 2:
+        return text + "One member has no spread: there is no test."
+    return text + "No p where members do not differ in either population."
+
+
+def whom(impact: Impact) -> str:
+    """Return the clause on whom it cost more than others."""
+    words, lost, p = impact.words, impact.lost, impact.judged
+    if impact.members < 2:
+        return f"with one member nothing can be said of {words.many}"
+    if np.isnan(p).all():
+        return f"no {words.one} could be tested, as members do not differ"
+    if len(lost):
+        worst, more = lost[0], len(lost) - 1
+        others = f" and {more} more {words.many if more > 1 else words.one}" if more else ""
+        return (
+            f"it fell on {impact.names[worst]} ({words.what} {_points(impact.change[worst])}, accuracy overall "
+            f"{_points(impact.overall)}, adjusted p = {p[worst]:.2g}){others}"
+        )
+    losing = p[impact.losing & ~np.isnan(p)]
+    said = [f"smallest adjusted p = {losing.min():.2g}"] if len(losing) else []
+    if untested := int(np.sum(np.isnan(p) & np.isfinite(impact.change))):
+        said.append(f"{untested} not tested, as members do not differ there")
+    return f"no {words.one} lost more than seed noise explains" + (f" ({'; '.join(said)})" if said else "")
+
+
+def reading(words: Words, comparisons: Sequence[Comparison]) -> str:
+    """Say which test it is, and on which side it errs."""
+    text = (
+        f"{words.what} by {words.one}: Welch's t-test between the members of two populations, each member's "
+        f"{words.what} less its population's mean accuracy (Hooker et al. 2019) and, as that mean is no exact number, "
+        f"less its own accuracy; {words.many} count as changed where both p are at most {LEVEL:g}, adjusted over the "
+        f"{words.many} of one comparison (Benjamini and Hochberg 1995), not over comparisons"
+    )
+    if any(each.paired for each in comparisons):
+        text += "; that members are paired plays no part, which makes it miss changes rather than invent them"
+    return text
+
+
+def bars(impact: Impact, comparison: Comparison, name: str) -> Bars:
+    """Draw the change beyond the overall one, by group, the significant ones in the strong colour."""
+    words, there = impact.words, np.flatnonzero(np.isfinite(impact.beyond))
+    largest = there[np.argsort(-np.abs(impact.beyond[there]), kind="stable")[:MOST_BARS]]
+    chosen = np.sort(largest)
+    beyond, strong = 100 * impact.beyond[chosen], impact.significant[chosen]
+    where = f"{comparison.reference} → {comparison.pruned}"
+    return Bars(
+        name=f"{name}_{comparison.reference}_{comparison.pruned}",
+        title=f"Change of {words.what} by {words.one}: {where}",
+        caption=_caption(impact, where, there, shown=len(chosen)),
+        detail=True,
+        categories=tuple(impact.names[i] for i in chosen),
+        value_name=f"{words.what} beyond the overall change, points",
+        panels=(
+            BarPanel(
+                title=where,
+                bars=(
+                    Bar("more than seed noise", np.where(strong, beyond, 0.0), stack="change"),
+                    Bar("not told from seed noise", np.where(strong, 0.0, beyond), stack="change", light=True),
+                ),
+            ),
+        ),
+    )
+
+
+def _caption(impact: Impact, where: str, there: NDArray[np.intp], *, shown: int) -> str:
+    words = impact.words
+    text = f"{where}: change of {words.what} by {words.one}, less the overall change of {_points(impact.overall)}. "
+    if not len(there):
+        return text + f"There are no {words.many}."
+    if shown < len(there):
+        text += f"The {shown} of {len(there)} {words.many} that changed most. "
+    low, high = there[np.argmin(impact.beyond[there])], there[np.argmax(impact.beyond[there])]
+    text += f"From {impact.names[low]}, {_points(impact.beyond[low])}, to {impact.names[high]}, "
+    text += f"{_points(impact.beyond[high])}. "
+    if impact.members < 2:
+        return text + "With one member there is no test."
+    return text + f"Strong colour: {int(impact.significant.sum())} of {len(there)}, both adjusted p ≤ {LEVEL:g}."
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:+z.1f} points".replace("-", "−")
