@@ -229,7 +229,7 @@ def note(impact: Impact) -> str:
         f"Beyond overall: change of {words.what} less that of the accuracy on all images, {_points(impact.overall)}; "
         f"marked where both adjusted p ≤ {LEVEL:g}. p: Welch's t-test over members, each one's {words.what} less its "
         f"population's mean accuracy; adjusted: for {len(impact.names)} {words.many} (Benjamini–Hochberg); own: "
-        "adjusted as well, with the member's own accuracy in place of the mean, whose spread the first test leaves out. "
+        "adjusted as well, with the member's own accuracy in place of the mean, whose spread the first leaves out. "
     )
     if impact.members < 2:
         return text + "One member has no spread: there is no test."

@@ -201,8 +201,8 @@ def _table(found: dict[str, _Calibration]) -> Table:
             for name, each in found.items()
         ],
         note="Expected calibration error, negative log-likelihood (nats) and Brier score: mean ± standard deviation "
-        "(ddof 1) over members; less is better. If calibrated: the ECE to expect, on so few images, of members that are "
-        "right exactly as often as they say.",
+        "(ddof 1) over members; less is better. If calibrated: the ECE to expect, on so few images, of members that "
+        "are right exactly as often as they say.",
     )
 
 
