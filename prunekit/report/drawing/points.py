@@ -1,0 +1,63 @@
+"""One number against another, a point per example."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunekit.figures import Points
+from prunekit.report.drawing.style import (
+    COLUMN,
+    LETTERS,
+    MARGIN,
+    MOST_VECTORS,
+    MUTED,
+    STRONG,
+    add_legend,
+    area_of,
+    dot,
+    fitted,
+    say,
+    sheet,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
+
+
+def draw_points(figure: Points) -> Canvas:
+    """Draw the points, the marked ones last; the legend counts both."""
+    canvas = sheet(COLUMN, COLUMN)
+    finite = np.isfinite(figure.x) & np.isfinite(figure.y)
+    if not finite.any():
+        return say(canvas, "no examples to show")
+    axes = canvas.add_subplot(box_aspect=1)
+    x, y = figure.x[finite], figure.y[finite]
+    marked = figure.marked[finite]
+    area = area_of(len(x))
+    distinct = len(np.unique(np.stack([x, y]), axis=1).T) / len(x)
+    handles: list[Artist] = []
+    for chosen, name, colour, size, alpha in (
+        (~marked, figure.rest_name, MUTED, area, max(0.15, 0.5 * distinct)),  # the more coincide, the paler each is
+        (marked, figure.marked_name, STRONG, 2 * area, 0.8),
+    ):
+        axes.scatter(x[chosen], y[chosen], size, colour, alpha=alpha, linewidths=0, rasterized=len(x) > MOST_VECTORS)
+        handles.insert(0, dot(colour, f"{chosen.sum():,} {name}"))
+    if figure.diagonal:
+        _add_diagonal(axes, np.concatenate([x, y]))
+    axes.set_xlabel(fitted(figure.x_name, COLUMN - MARGIN, LETTERS))
+    axes.set_ylabel(fitted(figure.y_name, COLUMN - MARGIN, LETTERS))
+    add_legend(canvas, handles)
+    return canvas
+
+
+def _add_diagonal(axes: Axes, values: NDArray[np.floating]) -> None:
+    """Draw x = y behind the points, over limits that both axes share."""
+    low, high = float(values.min()), float(values.max())
+    margin = 0.04 * (high - low) or 0.5
+    axes.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin))
+    axes.axline((low, low), slope=1, color=axes.xaxis.label.get_color(), linewidth=0.6, alpha=0.6, zorder=0.5)
