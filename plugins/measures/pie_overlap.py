@@ -107,8 +107,10 @@ class _Pair:
 
     @property
     def sparsity(self) -> str:
-        percents = [f"{100 * each.pruned.sparsity:.4g} %" for each in (self.one, self.other)]
-        return f"{' and '.join(dict.fromkeys(percents))} pruned"
+        shares = [self.one.pruned.sparsity, self.other.pruned.sparsity]
+        if _equal(*shares):
+            shares.pop()
+        return f"{' and '.join(f'{100 * share:.4g} %' for share in shares)} pruned"
 
 
 @register("pie_overlap", source="Corti et al. 2022, arXiv 2207.00200, figures 4 and 7")
@@ -158,7 +160,7 @@ def _pairs(study: StudyColumns, changes: Sequence[_Change]) -> list[_Pair]:
 
     @cache  # few references
     def strata(one: str, other: str) -> NDArray[np.intp]:
-        return vote_strata(*(study.populations[name]["prediction"] for name in {one: 0, other: 0}))
+        return vote_strata(study.populations[one]["prediction"], study.populations[other]["prediction"])
 
     everywhere = np.zeros(len(study.labels), dtype=np.intp)
     pairs = []
@@ -175,7 +177,11 @@ def _comparable(one: PopulationColumns, other: PopulationColumns) -> bool:
     here, there = one.place, other.place
     if here and there and here.axis == there.axis and here.value != there.value:
         return False
-    return abs(one.sparsity - other.sparsity) <= NEAR
+    return _equal(one.sparsity, other.sparsity)
+
+
+def _equal(one: float, other: float) -> bool:
+    return abs(one - other) <= NEAR
 
 
 def _together(pairs: Sequence[_Pair]) -> list[list[_Pair]]:
