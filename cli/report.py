@@ -27,6 +27,21 @@ FORMATS = ("table", "json", "csv", "markdown", "latex")
     help="Compare A, B… with REF (default: the recipe's comparisons); repeatable.",
 )
 @click.option("--format", "layout", type=click.Choice(FORMATS), default="table", help="How to print.")
+@click.option(
+    "--measure",
+    "added",
+    multiple=True,
+    metavar="NAME",
+    help="Also measure this, from stored weights: a name, or '{name: …, option: …}'; repeatable.",
+)
+@click.option(
+    "--file",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Plugin file (Python) that registers a measure for --measure; repeatable.",
+)
 @click.option("--published", is_flag=True, help="Set the recipe's published numbers beside the study's.")
 @click.option(
     "--examples",
@@ -48,6 +63,8 @@ def report(
     study: str | None,
     pairs: tuple[str, ...],
     layout: str,
+    added: tuple[str, ...],
+    files: tuple[Path, ...],
     published: bool,
     examples: Path | None,
     conditions: tuple[str, ...],
@@ -60,6 +77,7 @@ def report(
       prunekit report --compare dense,sparse
       prunekit report scl-oneshot-90 --format json > report.json
       prunekit report table1 --published
+      prunekit report --measure umap --measure '{name: prediction_depth, reference: prediction}'
       prunekit report --examples examples.parquet
       prunekit report --fail-if 'pie.fraction > 0.02' --fail-if 'accuracy.difference < -1 %'
     """
@@ -69,13 +87,12 @@ def report(
     from prunekit.report.build import build_report
     from prunekit.report.examples import check_path, write_examples
     from prunekit.report.gates import Gate
-    from prunekit.report.load import load_study
     from prunekit.store import default_root
 
     gates = [Gate.parse(condition) for condition in conditions]
     if examples is not None:
         check_path(examples)
-    loaded = load_study(out or default_root(), study)
+    loaded = _measured(out or default_root(), study, added, files)
     built = build_report(loaded, comparisons_of(loaded, pairs), published=published)
     met = [figure for gate in gates for figure in gate.met(built.document)]
     if layout == "table":
@@ -93,6 +110,21 @@ def report(
         click.echo(f"wrote {examples}", err=True)
     if met:
         raise GateError(f"--fail-if: {'; '.join(met)}")
+
+
+def _measured(root: Path, study: str | None, added: Sequence[str], files: Sequence[Path]) -> LoadedStudy:
+    """Load the study; where measures are added, observe what they need first, and show how far that has come."""
+    from prunekit.report.load import load_study
+
+    if not added:
+        return load_study(root, study)
+    from prunekit.documents import parse
+
+    from .live import Display
+
+    measures = [parse(text, f"--measure {text}").plain() for text in added]
+    with Display() as display:
+        return load_study(root, study, measures=measures, files=files, listener=display)
 
 
 def comparisons_of(study: LoadedStudy, pairs: Sequence[str]) -> list[Comparison]:

@@ -35,20 +35,22 @@ def load_study(
     study: str | None = None,
     *,
     measures: Sequence[Any] = (),
+    files: Sequence[Path] = (),
     jobs: int | None = None,
     listener: Listener | None = None,
 ) -> LoadedStudy:
     """Return a stored study, by name or identity; the one run last without.
 
     ``measures``, each a name or a mapping with a name, come to those of the recipe, or take the place of one of the
-    same name: what they observe and the store lacks is computed first, from stored weights. Members that are not
-    finished are left out, and a note says so. Raises InputError where nothing was run, where there is no such measure,
-    or where an observation is damaged, naming the file.
+    same name; ``files`` (Python) register those that are not installed. What they observe and the store lacks is
+    computed first, from stored weights. Members that are not finished are left out, and a note says so. Raises
+    InputError where nothing was run, where there is no such measure, or where an observation is damaged, naming the
+    file.
     """
     store = Store(out)
     with _saying_what_to_do():
         plan = store.find_study(study)
-    known = registry.with_files([Path(file) for file in plan["plugins"]])
+    known = registry.with_files(dict.fromkeys([*map(Path, plan["plugins"]), *(file.resolve() for file in files)]))
     named = {measure.name: measure for measure in (plugin("measure", block, known) for block in plan["measures"])}
     added = [_added(block, known) for block in measures]
     if added:
