@@ -7,6 +7,8 @@ from math import isfinite
 from prunekit.tables import Column, Number, Value
 
 ABSENT = "–"
+PUBLISHED = "published"
+"""The first cell of a row of published numbers; they belong to the row above."""
 MARK = "*"
 LEVEL = 0.05
 """The p up to which a number is marked."""

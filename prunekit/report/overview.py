@@ -9,11 +9,10 @@ from typing import Any
 from prunekit.errors import InputError
 from prunekit.protocols import Comparison, Place
 from prunekit.report.arrays import LoadedStudy, Published
-from prunekit.report.cells import LEVEL, MARK, is_marked
+from prunekit.report.cells import LEVEL, MARK, PUBLISHED, is_marked
 from prunekit.tables import Column, Headline, Number, Table, Value
 
 REFERENCE = "reference"
-PUBLISHED = "published"
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,15 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 
-from prunekit.report.build import Report
-from prunekit.report.cells import exists, full_name, is_numeric, shown
-from prunekit.tables import Number, Table, Value
+from prunekit.report.build import Report, Sentence
+from prunekit.report.cells import MARK, PUBLISHED, exists, full_name, is_numeric, shown
+from prunekit.report.tex import escaped
+from prunekit.tables import Column, Number, Table, Value
 
 
 def to_json(report: Report) -> str:
@@ -22,7 +25,7 @@ def to_json(report: Report) -> str:
 def to_csv(report: Report) -> str:
     """Return all tables as one tidy table of raw values: ``table,row,column,value``; a missing value is empty.
 
-    A number with a standard deviation or a p has lines of its own for these: ``accuracy, %: spread``.
+    What else a number says of itself has lines of its own: ``accuracy, %: spread``.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -40,15 +43,16 @@ def _raw(name: str, value: Value) -> Iterator[tuple[str, Value]]:
         yield name, value
         return
     yield name, value.value
-    for part, said in (("spread", value.spread), ("p", value.p)):
-        if said is not None:
-            yield f"{name}: {part}", said
+    low, high = value.interval or (None, None)
+    parts = {"spread": value.spread, "low": low, "high": high, "chance": value.chance}
+    parts |= {"p": value.p, "smallest p": value.smallest_p}
+    yield from ((f"{name}: {part}", said) for part, said in parts.items() if exists(said))
 
 
 def to_markdown(report: Report) -> str:
     """Return the report as a Markdown page with pipe tables."""
     blocks = [f"# {_md(report.title)}", *(_markdown_table(table) for table in report.tables)]
-    blocks += [f"**{_md(each.comparison)}.** {_md(each.text)}" for each in report.sentences]
+    blocks += [f"**{_md(each.comparison)}.** {_md(_said(each))}" for each in report.sentences]
     for heading, lines in (("How it was measured", report.readings), ("Notes", report.notes)):
         if lines:
             blocks.append(f"## {heading}\n\n" + "\n".join(f"- {_md(line)}" for line in lines))
@@ -57,35 +61,73 @@ def to_markdown(report: Report) -> str:
 
 def _markdown_table(table: Table) -> str:
     rules = ["---:" if numeric else "---" for numeric in _numeric(table)]
-    lines = [[_md(full_name(column)) for column in table.columns], rules, *_rows(table, _md)]
+    rows = [[_md(shown(v, c)) for v, c in zip(row, table.columns, strict=True)] for row in table.rows]
+    lines = [[_md(full_name(column)) for column in table.columns], rules, *rows]
     text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return f"## {_md(table.title)}\n\n{text}" + (f"\n\n{_md(table.note)}" if table.note else "")
 
 
+MOST_ROWS = 40
+"""Rows of a LaTeX table: what does not fit on a page goes on in another."""
+MOST_FLOATS = 10
+"""LaTeX holds back so many tables, and some more, before it gives up on placing them."""
+
+
 def to_latex(report: Report) -> str:
-    """Return the report's tables as LaTeX with booktabs, ready to be ``\\input``; the sentences are comments."""
-    head = [f"% {report.title}", "% \\usepackage{booktabs}"]
-    said = [f"% {each.comparison}: {each.text}" for each in report.sentences]
-    return "\n\n".join(["\n".join(head + said), *(_latex_table(table) for table in report.tables)]) + "\n"
+    """Return the report's tables as LaTeX with booktabs, ready to be ``\\input``; the sentences are comments.
+
+    A table is labelled by its title, and made smaller where it is wider than the text.
+    """
+    head = [f"% {report.title}", "% \\usepackage{booktabs,graphicx}"]
+    head += [f"% {each.comparison}: {_said(each)}" for each in report.sentences]
+    pieces = [piece for table in report.tables for piece in _pieces(table)]
+    tables = [_latex_table(piece, label) for piece, label in zip(pieces, _labels(pieces), strict=True)]
+    for i in range(MOST_FLOATS, len(tables), MOST_FLOATS):
+        tables[i] = f"\\clearpage\n\n{tables[i]}"
+    return "\n\n".join(["\n".join(head), *tables]) + "\n"
 
 
-def _latex_table(table: Table) -> str:
+def _pieces(table: Table) -> Iterator[Table]:
+    """Yield ``table``, or parts of it that fit on a page; the last one has the note."""
+    title, rows = table.title, table.rows
+    while len(rows) > MOST_ROWS:
+        cut = MOST_ROWS - (rows[MOST_ROWS][0] == PUBLISHED)  # published numbers stay below those that they go with
+        yield replace(table, title=title, rows=rows[:cut], note="")
+        title, rows = f"{table.title} (continued)", rows[cut:]
+    yield replace(table, title=title, rows=rows)
+
+
+def _labels(tables: Sequence[Table]) -> Iterator[str]:
+    """Yield ``tab:`` and the words of the title, with a number where other tables have the same."""
+    seen: Counter[str] = Counter()
+    for table in tables:
+        slug = re.sub(r"[^a-z0-9.]+", "-", table.title.lower()).strip("-") or "table"
+        seen[slug] += 1
+        yield f"tab:{slug}" + (f"-{seen[slug]}" if seen[slug] > 1 else "")
+
+
+def _latex_table(table: Table, label: str) -> str:
     alignment = "".join("r" if numeric else "l" for numeric in _numeric(table))
-    header = " & ".join(_tex(column.name) for column in table.columns) + r" \\"
-    caption = _tex(table.title) + (f". {_tex(table.note)}" if table.note else "")
-    body = [" & ".join(row) + r" \\" for row in _rows(table, _tex)]
+    header = " & ".join(escaped(column.name) for column in table.columns) + r" \\"
+    groups = _latex_groups(table)
+    note = rf"  \par\smallskip\parbox{{\linewidth}}{{\footnotesize {escaped(table.note)}}}"
     return "\n".join(
         [
-            r"\begin{table}",
+            r"\begin{table}[htbp]",
             r"  \centering",
-            rf"  \caption{{{caption}}}",
+            rf"  \caption{{{escaped(table.title)}}}",
+            rf"  \label{{{label}}}",
+            r"  \smallskip",
+            *([r"  \setlength{\tabcolsep}{4pt}"] if groups else []),
+            r"  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
             rf"  \begin{{tabular}}{{{alignment}}}",
             r"    \toprule",
-            *(f"    {line}" for line in [*_latex_groups(table), header]),
+            *(f"    {line}" for line in [*groups, header]),
             r"    \midrule",
-            *(f"    {line}" for line in body),
+            *(f"    {line}" for line in _latex_rows(table)),
             r"    \bottomrule",
-            r"  \end{tabular}",
+            r"  \end{tabular}}",
+            *([note] if table.note else []),
             r"\end{table}",
         ]
     )
@@ -98,44 +140,41 @@ def _latex_groups(table: Table) -> list[str]:
     names, rules, start = [], [], 1
     for group, members in groupby(column.group for column in table.columns):
         width = len(list(members))
-        names.append(rf"\multicolumn{{{width}}}{{c}}{{{_tex(group)}}}" if group else " & ".join([""] * width))
+        names.append(rf"\multicolumn{{{width}}}{{c}}{{{escaped(group)}}}" if group else " & ".join([""] * width))
         rules += [rf"\cmidrule(lr){{{start}-{start + width - 1}}}"] if group else []
         start += width
     return [" & ".join(names) + r" \\", " ".join(rules)]
+
+
+def _latex_rows(table: Table) -> list[str]:
+    if not table.rows:
+        return [rf"\multicolumn{{{len(table.columns)}}}{{l}}{{none}} \\"]
+    rows = []
+    for row in table.rows:
+        line = " & ".join(map(_latex_cell, row, table.columns)) + r" \\"
+        line = f"{{}}{line}" if line[0] in "[*" else line  # what follows \\ would be taken for its options
+        rows.append(line + (r" \addlinespace" if row[0] == PUBLISHED else ""))
+    return rows
+
+
+def _latex_cell(value: Value, column: Column) -> str:
+    """Marks take no room, so that digits stand below digits."""
+    text = shown(value, column)
+    if isinstance(value, str):
+        return escaped(text)
+    number, mark, _ = text.partition(MARK)
+    return escaped(re.sub("^-", "−", number)) + (rf"\rlap{{{mark}}}" if mark else "")
 
 
 def _numeric(table: Table) -> list[bool]:
     return [is_numeric(column, [row[i] for row in table.rows]) for i, column in enumerate(table.columns)]
 
 
-def _rows(table: Table, escape: Callable[[str], str]) -> list[list[str]]:
-    return [[escape(shown(v, c)) for v, c in zip(row, table.columns, strict=True)] for row in table.rows]
+def _said(sentence: Sentence) -> str:
+    """Return what a comparison comes to, on one line."""
+    return " ".join(f"{sentence.text} {sentence.whom} {sentence.certainty}".split())
 
 
 def _md(text: str) -> str:
     """Escape what Markdown would read as markup."""
     return re.sub(r"([\\`*_|<>\[\]])", r"\\\1", " ".join(text.split()))
-
-
-_TEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "→": r"$\rightarrow$",
-    "±": r"$\pm$",
-    "≤": r"$\le$",
-    "Δ": r"$\Delta$",
-    "‖": r"$\Vert$",
-    "₁": r"$_1$",
-    "₂": r"$_2$",
-    "–": "--",
-    "…": r"\dots{}",
-    **{character: "\\" + character for character in "&%$#_{}"},
-}
-
-
-def _tex(text: str) -> str:
-    """Escape what LaTeX would read as a command."""
-    return "".join(_TEX.get(character, character) for character in " ".join(text.split()))

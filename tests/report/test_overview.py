@@ -272,8 +272,8 @@ def test_the_document_has_the_raw_numbers():
         "population": "a-0.3",
         "reference": "dense",
         "numbers": {
-            "told": {"value": 3, "spread": None, "p": None, "smallest_p": None},
-            "kept": {"value": 82, "spread": 0.5, "p": None, "smallest_p": None},
+            "told": dict.fromkeys(("spread", "p", "smallest_p", "interval", "chance")) | {"value": 3},
+            "kept": dict.fromkeys(("p", "smallest_p", "interval", "chance")) | {"value": 82, "spread": 0.5},
         },
         "published": {"told": {"value": 188, "spread": None}, "kept": {"value": 90.5, "spread": 0.39}},
     }

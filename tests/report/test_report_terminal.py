@@ -20,7 +20,7 @@ def printed(report, width=80, terminal=False):
 
 
 def report_of(table):
-    return Report("a report", {}, (table,), (), (), ())
+    return Report("a report", {}, (table,), {}, (), (), (), (), ())
 
 
 @pytest.mark.parametrize("width", [80, 120])

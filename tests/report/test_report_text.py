@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 
 from prunekit.report.build import Report, Sentence, build_report
 from prunekit.report.text import to_csv, to_json, to_latex, to_markdown
-from prunekit.tables import Column, Table
+from prunekit.tables import Column, Number, Table
 
 
 @pytest.fixture
@@ -22,8 +23,17 @@ def awkward():
         rows=[("a|b_c", 1234, 0.125), ('say "x", y', None, float("nan"))],
         note="100 % → 50 %",
     )
-    sentence = Sentence("dense → sparse", "90 % of it: *x*.")
-    return Report("title_1", {"values": [1, None]}, (table,), (sentence,), ("ties | smallest",), ("seed 3 <failed>",))
+    return Report(
+        title="title_1",
+        document={"values": [1, None]},
+        tables=(table,),
+        by_measure={},
+        figures=(),
+        exemplars=(),
+        sentences=(Sentence("dense → sparse", "90 % of it: *x*.", certainty="Hardly so."),),
+        readings=("ties | smallest",),
+        notes=("seed 3 <failed>",),
+    )
 
 
 def test_csv_is_one_tidy_table_of_raw_values(awkward):
@@ -35,22 +45,36 @@ def test_csv_is_one_tidy_table_of_raw_values(awkward):
     assert {row["table"] for row in rows} == {"50% & more"}
 
 
+def test_csv_has_a_line_for_all_that_a_number_says(awkward):
+    number = Number(241, spread=1.5, p=0.3, smallest_p=0.008, interval=(225.5, 266), chance=240)
+    table = Table("t", (Column("PIE", ",d", "GMP"),), [(number,), (Number(None, interval=(1, 2)),), (Number(3),)])
+    rows = list(csv.DictReader(io.StringIO(to_csv(replace(awkward, tables=(table,))))))
+    assert [(row["row"], row["column"], row["value"]) for row in rows] == [
+        ("1", "GMP: PIE", "241"), ("1", "GMP: PIE: spread", "1.5"), ("1", "GMP: PIE: low", "225.5"),
+        ("1", "GMP: PIE: high", "266"), ("1", "GMP: PIE: chance", "240"), ("1", "GMP: PIE: p", "0.3"),
+        ("1", "GMP: PIE: smallest p", "0.008"),
+        ("2", "GMP: PIE", ""), ("2", "GMP: PIE: low", "1"), ("2", "GMP: PIE: high", "2"),
+        ("3", "GMP: PIE", "3"),
+    ]  # fmt: skip
+
+
 def test_markdown_tables_have_rules_and_no_stray_markup(awkward):
     page = to_markdown(awkward)
     assert "| Class | n\\_x | Share |\n| --- | ---: | ---: |\n| a\\|b\\_c | 1,234 | 12.5% |" in page
     assert '| say "x", y | – | – |' in page
     assert page.startswith("# title\\_1\n")
-    assert "**dense → sparse.** 90 % of it: \\*x\\*." in page
+    assert "**dense → sparse.** 90 % of it: \\*x\\*. Hardly so.\n" in page
     assert "- ties \\| smallest" in page
     assert "- seed 3 \\<failed\\>" in page
 
 
 def test_latex_is_escaped_and_set_with_booktabs(awkward):
     page = to_latex(awkward)
-    assert r"\caption{50\% \& more. 100 \% $\rightarrow$ 50 \%}" in page
+    assert r"\caption{50\% \& more}" in page
+    assert r"{\footnotesize 100 \% $\rightarrow$ 50 \%}" in page
     assert r"\begin{tabular}{lrr}" in page
     assert r"    Class & n\_x & Share \\" in page
-    assert r"    a|b\_c & 1,234 & 12.5\% \\" in page
+    assert r"    a\textbar{}b\_c & 1,234 & 12.5\% \\" in page
     assert r"""    say "x", y & -- & -- \\""" in page
     assert page.count(r"\toprule") == page.count(r"\bottomrule") == 1
 
