@@ -19,7 +19,7 @@ LEVEL = 0.05
 MOST_BARS = 24
 """Groups that a figure shows: those that changed most."""
 ROUNDING = 1e-12
-"""Relative difference up to which numbers of members count as equal."""
+"""Difference up to which numbers of members count as equal: relative, or absolute between numbers below 1."""
 
 Floats = NDArray[np.float64]
 
@@ -51,7 +51,7 @@ def welch(one: Floats, other: Floats) -> Floats:
 
 def _vary(values: Floats) -> NDArray[np.bool_]:
     """Return which columns hold different numbers, beyond what rounding makes of equal ones."""
-    spread: NDArray[np.bool_] = np.ptp(values, axis=0) > ROUNDING * np.abs(values).max(axis=0)
+    spread: NDArray[np.bool_] = np.ptp(values, axis=0) > ROUNDING * np.abs(values).max(axis=0, initial=1.0)
     return spread
 
 
@@ -171,7 +171,7 @@ class Impact:
     @property
     def losing(self) -> NDArray[np.bool_]:
         """[G]: whether its accuracy fell, and further than overall."""
-        return (self.change < 0) & (self.beyond < 0)
+        return (self.change < -ROUNDING) & (self.beyond < -ROUNDING)
 
     @property
     def lost(self) -> NDArray[np.intp]:
@@ -228,8 +228,8 @@ def note(impact: Impact) -> str:
     text = (
         f"Beyond overall: change of {words.what} less that of the accuracy on all images, {_points(impact.overall)}; "
         f"marked where both adjusted p ≤ {LEVEL:g}. p: Welch's t-test over members, each one's {words.what} less its "
-        f"population's mean accuracy; adjusted: for {len(impact.names)} {words.many} (Benjamini–Hochberg); own: "
-        "adjusted as well, with the member's own accuracy in place of the mean, whose spread the first leaves out. "
+        f"population's mean accuracy; adjusted: for all {words.many} tested (Benjamini–Hochberg); own: adjusted as well, "
+        "with the member's own accuracy in place of the mean, whose spread the first test leaves out. "
     )
     if impact.members < 2:
         return text + "One member has no spread: there is no test."
@@ -266,7 +266,7 @@ def reading(words: Words, comparisons: Sequence[Comparison]) -> str:
         f"{words.many} of one comparison (Benjamini and Hochberg 1995), not over comparisons"
     )
     if any(each.paired for each in comparisons):
-        text += "; that members are paired plays no part, which makes it miss changes rather than invent them"
+        text += "; that members are paired plays no part, which as a rule makes it miss changes, not invent them"
     return text
 
 

@@ -35,7 +35,8 @@ class ClassImpact(Measure):
     """Change of recall and precision by class, and whether the recall changed otherwise than the accuracy overall.
 
     Per class Welch's t-test between the members of two populations, each member's recall less the mean accuracy of its
-    population.
+    population (Hooker et al.), and again less its own accuracy; adjusted for the number of classes. A class counts as
+    changed where both p are at most 0.05.
     """
 
     def summarise(self, study: StudyColumns, comparisons: Sequence[Comparison]) -> Summary:

@@ -20,11 +20,16 @@ from .accuracy import member_accuracies
 from .pie import pruning_identified_exemplars
 
 WORDS = Words("accuracy", "group", "groups")
+Numbers = dict[str, list[Any]]
+"""Numbers of every group, [G], by what they are."""
 
 
 @register("subgroups", source="tests as in Hooker et al. 2019, arXiv 1911.05248; Benjamini and Hochberg 1995")
 class Subgroups(Measure):
-    """Accuracy and PIEs by group of examples, with the same tests as by class."""
+    """Accuracy and PIEs by group of examples, with the same tests as of ``class_impact``.
+
+    They are adjusted for the number of groups of all groupings.
+    """
 
     groups: str = Field(min_length=1)
     """A CSV file in UTF-8. Its column ``example_id`` names the examples of the split that is observed, each once;
@@ -56,9 +61,9 @@ class Subgroups(Measure):
             pruned = impact(each.reference, each.pruned)
             control = impact(each.reference, each.control) if each.control is not None else None
             numbers = {
-                "examples": _sums(groupings, np.ones(len(study.ids))),
-                "reference": accuracies[each.reference].groups.mean(axis=0),
-                "pruned": accuracies[each.pruned].groups.mean(axis=0),
+                "examples": _sums(groupings, np.ones(len(study.ids))).astype(int).tolist(),
+                "reference": accuracies[each.reference].groups.mean(axis=0).tolist(),
+                "pruned": accuracies[each.pruned].groups.mean(axis=0).tolist(),
                 **self._pies(study, each, groupings),
             }
             summary.comparisons.append(_as_json(groupings, numbers, pruned, control))
@@ -67,14 +72,17 @@ class Subgroups(Measure):
             summary.figures.append(_impact.bars(pruned, each, self.name))
         return summary
 
-    def _pies(self, study: StudyColumns, comparison: Comparison, groupings: Sequence[Grouping]) -> dict[str, Floats]:
-        """Return by group, [G], the PIEs of a comparison and those to expect by chance."""
+    def _pies(self, study: StudyColumns, comparison: Comparison, groupings: Sequence[Grouping]) -> Numbers:
+        """Return the PIEs of a comparison, and how many to expect by chance."""
         one, two = study.populations[comparison.reference], study.populations[comparison.pruned]
         votes = one["prediction"], two["prediction"]
         paired = comparison.paired and one.seeds == two.seeds
         chance = permutation_test(*votes, paired=paired, ties=self.ties, permutations=self.permutations)
         pies = pruning_identified_exemplars(*votes, self.ties)
-        return {"pies": _sums(groupings, pies), "expected_pies": _sums(groupings, chance.by_example)}
+        return {
+            "pies": _sums(groupings, pies).astype(int).tolist(),
+            "expected_pies": _sums(groupings, chance.by_example).tolist(),
+        }
 
 
 def _accuracies(
@@ -95,12 +103,10 @@ def _sums(groupings: Sequence[Grouping], values: NDArray[Any]) -> Floats:
     return np.concatenate(sums)
 
 
-def _as_json(
-    groupings: Sequence[Grouping], numbers: dict[str, Floats], impact: Impact, control: Impact | None
-) -> dict[str, Any]:
+def _as_json(groupings: Sequence[Grouping], numbers: Numbers, impact: Impact, control: Impact | None) -> dict[str, Any]:
     entries = iter(
         {
-            **{key: _impact.known(values[i]) for key, values in numbers.items()},
+            **{key: values[i] for key, values in numbers.items()},
             "change": _impact.known(impact.change[i]),
             **impact.entry(i),
             "control": None if control is None else control.entry(i),
@@ -111,26 +117,26 @@ def _as_json(
     return {"groupings": found, **impact.totals()}
 
 
-def _table(comparison: Comparison, numbers: dict[str, Floats], impact: Impact, control: Impact | None) -> Table:
+def _table(comparison: Comparison, numbers: Numbers, impact: Impact, control: Impact | None) -> Table:
     return Table(
         title=f"Accuracy and PIEs by group: {comparison.reference} → {comparison.pruned}",
         columns=(
             Column("Group"),
-            Column("Images", ",.0f"),
+            Column("Images", ",d"),
             Column(comparison.reference, ".1%", "Accuracy"),
             Column(comparison.pruned, ".1%", "Accuracy"),
             *_impact.columns(comparison.pruned),
             *(_impact.columns(comparison.control) if comparison.control else ()),
-            Column("Found", ",.0f", "PIEs"),
+            Column("Found", ",d", "PIEs"),
             Column("By chance", ",.1f", "PIEs"),
         ),
         rows=[
             (
                 name,
-                *(_impact.known(numbers[key][i]) for key in ("examples", "reference", "pruned")),
+                *(numbers[key][i] for key in ("examples", "reference", "pruned")),
                 *impact.cells(i),
                 *(control.cells(i) if control else ()),
-                *(_impact.known(numbers[key][i]) for key in ("pies", "expected_pies")),
+                *(numbers[key][i] for key in ("pies", "expected_pies")),
             )
             for i, name in enumerate(impact.names)
         ],

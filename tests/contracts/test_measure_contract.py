@@ -34,9 +34,26 @@ class Member:
     def features(self):
         return self._features
 
+    def labels(self):
+        return np.arange(len(self._logits)) % self._logits.shape[1]
 
-def make(name):
-    return registry.find("measure", name)[0].plugin()
+
+REQUIRED = {"subgroups": {"groups": "{examples}.csv"}}
+"""Options that a measure cannot do without."""
+
+
+@pytest.fixture(autouse=True)
+def _groups(tmp_path, monkeypatch):
+    """Put files that say to which groups examples belong into the working folder."""
+    monkeypatch.chdir(tmp_path)
+    for examples in (1, 2, 30):
+        rows = "".join(f"{i},{i % 2}\n" for i in range(examples))
+        (tmp_path / f"{examples}.csv").write_text(f"example_id,parity\n{rows}")
+
+
+def make(name, examples=30):
+    options = {key: value.format(examples=examples) for key, value in REQUIRED.get(name, {}).items()}
+    return registry.find("measure", name)[0].plugin(**options)
 
 
 def study_of(measure, members=4, examples=30, classes=3):
@@ -87,7 +104,7 @@ def test_no_two_measures_observe_a_column_of_the_same_name():
 @pytest.mark.parametrize("case", STUDIES)
 @pytest.mark.parametrize("name", MEASURES)
 def test_a_summary_is_complete_and_serialisable(name, case, comparisons):
-    measure = make(name)
+    measure = make(name, STUDIES[case].get("examples", 30))
     study = study_of(measure, **STUDIES[case])
     with np.errstate(all="raise"):
         summary = measure.summarise(study, comparisons)
