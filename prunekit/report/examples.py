@@ -98,11 +98,13 @@ def _tables(study: LoadedStudy) -> Iterator[pa.Table]:
 
 
 def _numbers(population: PopulationColumns, name: str, rows: int) -> pa.Array:
-    """Return a column as float64; nulls where it was not observed or is not a number."""
+    """Return a column as float64; nulls where it was not observed, perhaps of later members, or is no number."""
     import pyarrow as pa
 
+    found = np.full(rows, np.nan)
     try:
         values = population[name]
     except (InputError, KeyError):
         return pa.nulls(rows, pa.float64())
-    return pa.array(values.ravel().astype(np.float64), from_pandas=True)
+    found[: values.size] = values.ravel()
+    return pa.array(found, from_pandas=True)

@@ -13,11 +13,14 @@ from prunekit.errors import InputError
 from prunekit.plugins.measures.accuracy import Accuracy
 from prunekit.plugins.measures.q_score import QScore
 from prunekit.protocols import Measure
+from prunekit.registry import registry
 from prunekit.report.arrays import ArrayPopulation, ArrayStudy, LoadedStudy
 from prunekit.report.examples import check_path, write_examples
 from prunekit.tables import Summary
 
 HEADER = ["example_id", "label", "population", "member", "prediction", "confidence", "loss", "q", "z", "l1"]
+OTHERS = [c for entry in registry.entries("measure") for c in entry.plugin.columns if c not in HEADER]
+"""Columns of the other installed measures: this study has none of them."""
 
 
 class Agreement(Measure):
@@ -58,7 +61,8 @@ def expected(study):
                     for c in HEADER[5:]
                 ]
                 prediction = study.classes[population["prediction"][m, i]]
-                rows.append([example, study.classes[study.labels[i]], name, seed, prediction, *measured])
+                others = [None] * len(OTHERS)
+                rows.append([example, study.classes[study.labels[i]], name, seed, prediction, *measured, *others])
     return rows
 
 
@@ -67,7 +71,7 @@ def test_csv_has_a_row_per_example_population_and_member(study, tmp_path):
     write_examples(study, path)
     with path.open(newline="") as file:
         header, *rows = list(csv.reader(file))
-    assert header == HEADER
+    assert header == [*HEADER, *OTHERS]
     assert rows == [
         ["" if value is None else str(value).removesuffix(".0") for value in row] for row in expected(study)
     ]
@@ -77,7 +81,7 @@ def test_parquet_has_the_same_with_nulls_for_what_was_not_observed(study, tmp_pa
     path = tmp_path / "examples.parquet"
     write_examples(study, path)
     table = pq.read_table(path)
-    assert table.column_names == HEADER
+    assert table.column_names == [*HEADER, *OTHERS]
     assert [list(row.values()) for row in table.to_pylist()] == expected(study)
 
 
@@ -89,8 +93,8 @@ def test_columns_of_measures_that_the_recipe_left_out_are_there_and_empty(study,
     write_examples(study, path)
     with path.open(newline="") as file:
         header, *rows = list(csv.reader(file))
-    assert header == HEADER
-    assert {tuple(row[7:]) for row in rows} == {("", "", "")}
+    assert set(header) == {*HEADER, *OTHERS}
+    assert {value for row in rows for value in row[7:]} == {""}
 
 
 def test_columns_of_further_measures_follow_in_the_order_of_the_recipe(study, tmp_path):
@@ -99,9 +103,16 @@ def test_columns_of_further_measures_follow_in_the_order_of_the_recipe(study, tm
     study.columns.populations["sparse"].columns["agrees"] = np.array([[True, False, True], [False, False, True]])
     write_examples(study, path)
     table = pq.read_table(path)
-    assert table.column_names == [*HEADER, "agrees", "rank"]
+    assert table.column_names == [*HEADER, "agrees", "rank", *OTHERS]
     assert table["agrees"].to_pylist() == [None] * 6 + [1.0, 0.0, 1.0, 0.0, 0.0, 1.0]
     assert table["rank"].null_count == 12
+
+
+def test_members_that_a_measure_did_not_observe_have_nulls(study, tmp_path):
+    path = tmp_path / "examples.parquet"
+    study.columns.populations["sparse"].columns["q"] = np.array([[1.0, 2.0, 3.0]])  # of the first member alone
+    write_examples(study, path)
+    assert pq.read_table(path)["q"].to_pylist() == [0.5] * 6 + [1.0, 2.0, 3.0, None, None, None]
 
 
 @pytest.mark.parametrize("name", ["examples.txt", "examples", "examples.csv.gz"])
