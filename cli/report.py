@@ -50,6 +50,12 @@ FORMATS = ("table", "json", "csv", "markdown", "latex")
     help="Also write one row per example, population and member: .csv or .parquet.",
 )
 @click.option(
+    "--html",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Also write a page that holds everything itself, to be sent to others.",
+)
+@click.option(
     "--fail-if",
     "conditions",
     multiple=True,
@@ -67,6 +73,7 @@ def report(
     files: tuple[Path, ...],
     published: bool,
     examples: Path | None,
+    html: Path | None,
     conditions: tuple[str, ...],
     out: Path | None,
 ) -> None:
@@ -79,6 +86,7 @@ def report(
       prunekit report table1 --published
       prunekit report --measure umap --measure '{name: prediction_depth, reference: prediction}'
       prunekit report --examples examples.parquet
+      prunekit report --html report.html
       prunekit report --fail-if 'pie.fraction > 0.02' --fail-if 'accuracy.difference < -1 %'
     """
     # A report multiplies small matrices: threads that wait for each other take longer. Read as numpy is imported.
@@ -86,14 +94,18 @@ def report(
     from prunekit.errors import GateError
     from prunekit.report.build import build_report
     from prunekit.report.examples import check_path, write_examples
+    from prunekit.report.files import check_file
     from prunekit.report.gates import Gate
     from prunekit.store import default_root
 
     gates = [Gate.parse(condition) for condition in conditions]
     if examples is not None:
         check_path(examples)
+    if html is not None:
+        check_file("--html", html)
     loaded = _measured(out or default_root(), study, added, files)
-    built = build_report(loaded, comparisons_of(loaded, pairs), published=published)
+    compared = comparisons_of(loaded, pairs)
+    built = build_report(loaded, compared, published=published)
     met = [figure for gate in gates for figure in gate.met(built.document)]
     if layout == "table":
         from prunekit.report.terminal import print_report
@@ -108,6 +120,11 @@ def report(
     if examples is not None:
         write_examples(loaded, examples)
         click.echo(f"wrote {examples}", err=True)
+    if html is not None:
+        from prunekit.report.page import write_page
+
+        write_page(loaded, built, compared, html)
+        click.echo(f"wrote {html} ({html.stat().st_size / 1e6:.1f} MB)", err=True)
     if met:
         raise GateError(f"--fail-if: {'; '.join(met)}")
 

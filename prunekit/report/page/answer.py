@@ -1,0 +1,159 @@
+"""What a study comes to in three sentences, which say no more than the numbers: what pruning cost, whom, how sure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from prunekit.protocols import Comparison, PopulationColumns
+from prunekit.report.build import Report, percent
+from prunekit.report.cells import LEVEL, exists, is_marked, shown
+from prunekit.report.page.asked import ends
+from prunekit.report.page.parts import judged
+from prunekit.tables import Column, Headline, Number
+
+MOST_IN_FULL = 4
+"""Comparisons up to which each has its own sentences; of more there are sentences about all of them, too."""
+
+
+@dataclass(frozen=True)
+class KeyFigure:
+    """A headline number of a comparison."""
+
+    name: str
+    value: str
+    note: str
+    """What it takes to judge it."""
+    marked: bool
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Three sentences and the numbers that they begin with."""
+
+    about: str
+    """The comparison, or how many there are."""
+    cost: str
+    whom: str
+    certainty: str
+    figures: tuple[KeyFigure, ...] = ()
+
+
+Populations = Mapping[str, PopulationColumns]
+
+
+def answers(report: Report, comparisons: Sequence[Comparison], populations: Populations) -> list[Answer]:
+    """Return the answer of every comparison, in their order; what no measure says is said to be unsaid."""
+    found = []
+    for i, (comparison, sentence) in enumerate(zip(comparisons, report.sentences, strict=True)):
+        members = " + ".join(str(len(populations[name].seeds)) for name in (comparison.reference, comparison.pruned))
+        found.append(
+            Answer(
+                sentence.comparison,
+                sentence.text,
+                sentence.whom or "No measure of this study looks at whom it cost.",
+                sentence.certainty or f"{members} networks; no measure of this study has a word on how sure this is.",
+                tuple(_key_figures(report, i, comparison)),
+            )
+        )
+    return found
+
+
+def answer_of_all(report: Report, comparisons: Sequence[Comparison], populations: Populations) -> Answer:
+    """Return what all comparisons, at least one, come to: ranges of the headline numbers and where they end."""
+    headlines = [summary.headline for summary in report.by_measure.values() if summary.headline is not None]
+    tested = [headline for headline in headlines if headline.comparisons]
+    sparsities = sorted(populations[each.pruned].sparsity for each in comparisons)
+    cost = [text for headline in headlines if (text := _range(headline, report, comparisons))]
+    lowest, highest = percent(sparsities[0]), percent(sparsities[-1])
+    pruned = lowest if lowest == highest else f"From {lowest} to {highest}"
+    certainty = [text for headline in tested if (text := _marks(headline))]
+    return Answer(
+        f"All {len(comparisons)} comparisons",
+        f"{pruned} of the weights pruned: {'; '.join(cost) or 'no measure has a headline number'}.",
+        _worst(tested, report),
+        f"{_members(comparisons, populations)}; {'; '.join(certainty) or 'no measure tests its headline number'}.",
+    )
+
+
+def _range(headline: Headline, report: Report, comparisons: Sequence[Comparison]) -> str:
+    """Say from where to where a headline number goes, of comparisons or of pruned populations beside the references."""
+    if headline.comparisons:
+        named = [(each.comparison, number) for each, number in zip(report.sentences, headline.comparisons, strict=True)]
+        return _ends(headline, named)
+    pruned = [
+        (name, headline.populations[name]) for name in _once(comparisons, "pruned") if name in headline.populations
+    ]
+    before = [(x, headline.populations[x]) for x in _once(comparisons, "reference") if x in headline.populations]
+    text = _ends(headline, pruned)
+    return f"{text}, compared with {_listed(headline, before)}" if text and before else text
+
+
+def _once(comparisons: Sequence[Comparison], role: str) -> list[str]:
+    return list(dict.fromkeys(getattr(each, role) for each in comparisons))
+
+
+def _ends(headline: Headline, named: Sequence[tuple[str, Number]]) -> str:
+    found = sorted((each for each in named if exists(each[1])), key=lambda each: each[1].value or 0)
+    if not found:
+        return ""
+    if found[0][1].value == found[-1][1].value:
+        return f"{headline.name} {_text(headline, found[0][1])} in all"
+    ends = (f"{_text(headline, number)} ({name})" for name, number in (found[0], found[-1]))
+    return f"{headline.name} {' to '.join(ends)}"
+
+
+def _listed(headline: Headline, named: Sequence[tuple[str, Number]]) -> str:
+    return " and ".join(f"{_text(headline, number)} ({name})" for name, number in named[:MOST_IN_FULL])
+
+
+def _text(headline: Headline, number: Number) -> str:
+    return shown(replace(number, p=None), Column(headline.name, headline.format))
+
+
+def _worst(tested: Sequence[Headline], report: Report) -> str:
+    """Say whom it cost where the first headline number of comparisons is largest."""
+    for headline in tested:
+        found = [i for i, number in enumerate(headline.comparisons) if exists(number)]
+        if found:
+            most = max(found, key=lambda i: headline.comparisons[i].value or 0)
+            said = report.sentences[most].whom or "No measure of this study looks at whom it cost."
+            return f"{report.sentences[most].comparison}, where {headline.name} is largest: {said}"
+    return "No measure of this study looks at whom it cost."
+
+
+def _marks(headline: Headline) -> str:
+    """Say how many numbers are more than chance explains, and how many would be marked where there is nothing."""
+    numbers = [number for number in headline.comparisons if number.p is not None]
+    if not numbers:
+        return ""
+    marked = sum(map(is_marked, numbers))
+    text = (
+        f"{headline.name} is more than seed noise alone gives in {marked} of {len(numbers)} comparisons "
+        f"(p ≤ {LEVEL:g}, each on its own: chance alone would give up to {LEVEL * len(numbers):.2g} of them)"
+    )
+    smallest = [number.smallest_p for number in numbers if number.smallest_p is not None]
+    return text + (f"; the smallest p that so few members can reach is {min(smallest):.2g}" if smallest else "")
+
+
+def _members(comparisons: Sequence[Comparison], populations: Populations) -> str:
+    sizes = [len(populations[name].seeds) for each in comparisons for name in (each.reference, each.pruned)]
+    return f"{ends(sizes)} networks per population"
+
+
+def _key_figures(report: Report, i: int, comparison: Comparison) -> Iterator[KeyFigure]:
+    """Yield the headline numbers of comparison ``i``; those of populations from the reference to the pruned one."""
+    for summary in report.by_measure.values():
+        headline = summary.headline
+        if headline is None:
+            continue
+        column = Column(headline.name, headline.format)
+        if headline.comparisons:
+            number = headline.comparisons[i]
+            note = " · ".join(judged(number, column))
+            yield KeyFigure(headline.name, shown(number, column), note, is_marked(number))
+        elif {comparison.reference, comparison.pruned} <= headline.populations.keys():
+            before, after = (headline.populations[name] for name in (comparison.reference, comparison.pruned))
+            spreads = [f"± {shown(each.spread, column)}" for each in (before, after) if exists(each.spread)]
+            value = f"{shown(before.value, column)} → {shown(after.value, column)}"
+            yield KeyFigure(headline.name, value, " → ".join(spreads), False)

@@ -1,0 +1,78 @@
+"""What the numbers of a study cannot say: only what applies to it, what weighs most first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from prunekit.figures import Planes
+from prunekit.protocols import Comparison
+from prunekit.report.arrays import LoadedStudy
+from prunekit.report.build import Report
+from prunekit.report.cells import LEVEL
+from prunekit.report.page.asked import ends
+from prunekit.tables import Number
+
+
+def limits(study: LoadedStudy, report: Report, comparisons: Sequence[Comparison]) -> Iterator[str]:
+    """Yield a sentence or two per limit."""
+    populations = study.columns.populations
+    names = {name for each in comparisons for name in (each.reference, each.pruned)}
+    if names:
+        yield _members(report, [len(populations[name].seeds) for name in names])
+    yield from _many(report)
+    yield (
+        f"One data set: {study.data['examples']:,} {study.data['split']} images of {study.data['name']}. What holds "
+        "for them need not hold for other images, and least of all for images unlike them."
+    )
+    yield "One architecture, and one setting of its training: another may forget other examples."
+    if any(report.exemplars):
+        yield (
+            "An example that changed is not an error: the true label plays no part in finding it. Some of them are "
+            "wrong before, some after, some both times; the gallery tells which."
+        )
+    if any(isinstance(figure, Planes) for figure in report.figures):
+        yield (
+            "Maps of the representation deceive: the plane keeps some neighbours and no distances. Gaps, sizes and "
+            "positions of groups mean nothing, and two maps cannot be laid over each other."
+        )
+    if any(populations[name].sparsity > 0 for name in names):
+        yield (
+            "Sparsity counts weights that are zero. Zeros alone make no network smaller or faster; neither was "
+            "measured here, and counts of operations, where they stand, are theory."
+        )
+
+
+def _members(report: Report, sizes: Sequence[int]) -> str:
+    if min(sizes) == 1:
+        return (
+            "One network per population: another seed may differ from it as much as the pruned network does, and "
+            "nothing here can tell the two apart."
+        )
+    reached = [number.smallest_p for number in _judged(report) if number.smallest_p is not None]
+    text = f"{ends(sizes)} networks per population, which differ in their seeds alone"
+    if not reached:
+        return f"{text}: another way to train them, or other training images, are other sources of change."
+    if min(reached) > LEVEL:
+        return (
+            f"{text}. The smallest p that so few can reach is {min(reached):.2g}: however large a change is, they "
+            f"cannot show at the level {LEVEL:g} that it is more than seed noise."
+        )
+    return (
+        f"{text}. The smallest p that so few can reach is {min(reached):.2g}, and a change that they do not tell from "
+        "seed noise may still be one."
+    )
+
+
+def _many(report: Report) -> Iterator[str]:
+    tests = len(_judged(report))
+    if LEVEL * tests >= 1:
+        yield (
+            f"{tests} headline numbers are tested, each on its own: if pruning changed nothing, {LEVEL * tests:.2g} of "
+            f"them would be marked at the level {LEVEL:g} by chance."
+        )
+
+
+def _judged(report: Report) -> list[Number]:
+    """Return the headline numbers of comparisons that were tested."""
+    headlines = (summary.headline for summary in report.by_measure.values() if summary.headline is not None)
+    return [number for headline in headlines for number in headline.comparisons if number.p is not None]
