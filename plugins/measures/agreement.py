@@ -267,27 +267,28 @@ def _noise_table(populations: dict[str, Any], references: Sequence[str]) -> Tabl
 
 
 def _table(agreements: Sequence[_Agreement]) -> Table:
+    differ, on_pies, elsewhere = "Two members differ on", "Accuracy on PIEs", "Accuracy elsewhere"
     return Table(
         title="Agreement of members",
         columns=(
             Column("Populations"),
-            Column("Churn", ".2%"),
-            Column("Two of the reference", ".2%"),
-            Column("Two of the other", ".2%"),
-            Column("PIEs", ",d"),
-            Column("Reference on PIEs", ".1%"),
-            Column("Other on PIEs", ".1%"),
-            Column("Reference elsewhere", ".1%"),
-            Column("Other elsewhere", ".1%"),
+            Column("Churn", ".2%", differ),
+            Column("In reference", ".2%", differ),
+            Column("In other", ".2%", differ),
+            Column("PIEs", ",d", on_pies),
+            Column("Reference", ".1%", on_pies),
+            Column("Other", ".1%", on_pies),
+            Column("Reference", ".1%", elsewhere),
+            Column("Other", ".1%", elsewhere),
         ),
         rows=[
             (f"{each.reference} → {each.other}", each.churn, *each.within, each.pies, *each.on_pies, *each.on_rest)
             for each in agreements
         ],
-        note=f"Churn: share of examples on which {_whose(agreements)} predict different labels. Two of the "
-        "reference, of the other: the same for two members of one population, mean over all pairs. Then accuracy, mean "
-        "over members. PIEs are the examples on which populations disagree, so that low accuracy on them is no effect "
-        "of pruning in itself: see that on the PIEs between halves of the reference.",
+        note=f"Churn: share of examples on which {_whose(agreements)} predict different labels. In reference, in other: "
+        "the same for two members of one population, mean over all pairs. Accuracy: mean over members. PIEs are the "
+        "examples on which populations disagree, so that low accuracy on them is no effect of pruning in itself: see "
+        "that on the PIEs between halves of the reference.",
     )
 
 

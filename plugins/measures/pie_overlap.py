@@ -34,12 +34,13 @@ FEW = 4
 """Comparisons of which every two are paired; of more, those that are equally sparse."""
 NEAR = 0.005
 """Sparsities that differ by no more are equal."""
+DISPUTED, PLAIN = "Among equally disputed", "Among all"
 VOTERS = 3
 """Members whose votes tell disputed examples from others."""
 CHANCE = (
     "overlap of PIEs by chance: both sets drawn independently among equally disputed examples, where the modal label "
     "has the same share of the reference's votes; of two references, in each of them (strata crossed; shares of more "
-    f"than {LEVELS} members in steps of 1/{LEVELS}). Plain: without strata, which hard examples exceed in any case"
+    f"than {LEVELS} members in steps of 1/{LEVELS}). Beside it among all, which hard examples exceed in any case"
 )
 
 
@@ -81,8 +82,14 @@ class _Pair:
         return self.disputed.shared / union if union else None
 
     @property
+    def telling(self) -> bool:
+        """Whether the votes of the references tell disputed examples from others."""
+        return all(len(each.reference.seeds) >= VOTERS for each in (self.one, self.other))
+
+    @property
     def ratio(self) -> float | None:
-        return self.disputed.shared / self.disputed.expected if self.disputed.expected else None
+        """Shared to expected; None where it would deceive, or nothing is expected."""
+        return self.disputed.shared / self.disputed.expected if self.telling and self.disputed.expected else None
 
     @property
     def common(self) -> list[str]:
@@ -93,7 +100,7 @@ class _Pair:
     @property
     def tests(self) -> tuple[float, float, float] | tuple[None, None, None]:
         """p and the smallest p among equally disputed examples, p among all; none where they would deceive."""
-        if self.common or any(len(each.reference.seeds) < VOTERS for each in (self.one, self.other)):
+        if self.common or not self.telling:
             return None, None, None
         return self.disputed.p, self.disputed.smallest_p, self.plain.p
 
@@ -238,18 +245,17 @@ def _table(pairs: Sequence[_Pair], comparisons: int) -> Table:
     return Table(
         title="PIEs that two comparisons share",
         columns=(
-            Column("One"),
-            Column("Other"),
-            Column("PIEs of one", ",d"),
-            Column("PIEs of other", ",d"),
-            Column("Shared", ",d"),
-            Column("Jaccard", ".2f"),
-            Column("By chance", ",.1f"),
-            Column("Ratio", ".1f"),
-            Column("p", ".2g"),
-            Column("Smallest p", ".2g"),
-            Column("By chance, plain", ",.1f"),
-            Column("p, plain", ".2g"),
+            Column("Comparisons"),
+            Column("First", ",d", "PIEs"),
+            Column("Second", ",d", "PIEs"),
+            Column("Shared", ",d", "PIEs"),
+            Column("Jaccard", ".2f", "PIEs"),
+            Column("By chance", ",.1f", DISPUTED),
+            Column("Ratio", ".1f", DISPUTED),
+            Column("p", ".2g", DISPUTED),
+            Column("Smallest p", ".2g", DISPUTED),
+            Column("By chance", ",.1f", PLAIN),
+            Column("p", ".2g", PLAIN),
         ),
         rows=[_row(pair) for pair in pairs],
         note=_note(pairs, comparisons),
@@ -260,7 +266,7 @@ def _row(pair: _Pair) -> tuple[Any, ...]:
     one, other = pair.one, pair.other
     p, smallest_p, plain_p = pair.tests
     chance = pair.disputed.expected, pair.ratio, p, smallest_p, pair.plain.expected, plain_p
-    return one.name, other.name, one.count, other.count, pair.disputed.shared, pair.jaccard, *chance
+    return f"{one.name} and {other.name}", one.count, other.count, pair.disputed.shared, pair.jaccard, *chance
 
 
 def _note(pairs: Sequence[_Pair], comparisons: int) -> str:
@@ -271,10 +277,11 @@ def _note(pairs: Sequence[_Pair], comparisons: int) -> str:
     which = "" if comparisons <= FEW else "Only comparisons that are equally sparse. "
     return (
         f"{which}Jaccard: shared of all that are PIEs of either. By chance: shared if either were drawn from examples "
-        "that the reference members dispute equally; ratio: shared to that; p: how often chance shares as many. Plain: "
-        "if they were drawn from all examples. Each p stands as it is. Votes do not tell all of how hard an example "
+        "that the reference members dispute equally, or from all; ratio: shared to that; p: how often chance shares as "
+        "many. Each p stands as it is. Votes do not tell all of how hard an example "
         "is: the ratio is 1.2 in simulated studies where pruning changes nothing. No p stands where a population is in "
-        f"both comparisons, as its seed noise makes PIEs of both, or a reference has fewer than {VOTERS} members."
+        "both comparisons, as its seed noise makes PIEs of both, and neither ratio nor p where a reference has fewer "
+        f"than {VOTERS} members."
     )
 
 

@@ -11,6 +11,7 @@ from prunekit.plugins.measures._overlap import overlap, vote_strata
 from prunekit.plugins.measures.pie_overlap import PieOverlap
 from prunekit.protocols import Comparison, Place
 from prunekit.report.arrays import ArrayPopulation, ArrayStudy
+from prunekit.report.cells import full_name
 
 CLASSES = ("cat", "dog", "owl")
 EXAMPLES = 12
@@ -52,7 +53,7 @@ def two(one=(0, 1, 3), other=(0, 3, 5, 8), **options):
 
 def row(summary, number=0):
     (table,) = summary.tables
-    return dict(zip((column.name for column in table.columns), table.rows[number], strict=True))
+    return dict(zip(map(full_name, table.columns), table.rows[number], strict=True))
 
 
 # ------------------------------------------------------------------------------------------------------ two of them
@@ -90,19 +91,21 @@ def test_chance_is_that_within_strata_of_the_votes_of_both_references_and_withou
     assert found["plain"] == {"expected": plain.expected, "p": plain.p}
     assert found["ratio"] == within.shared / within.expected
     shown = row(summary)
-    assert (shown["By chance"], shown["p"], shown["Smallest p"]) == (within.expected, within.p, within.smallest_p)
-    assert (shown["By chance, plain"], shown["p, plain"]) == (plain.expected, plain.p)
+    among = "Among equally disputed: "
+    assert (shown[among + "By chance"], shown[among + "Ratio"]) == (within.expected, found["ratio"])
+    assert (shown[among + "p"], shown[among + "Smallest p"]) == (within.p, within.smallest_p)
+    assert (shown["Among all: By chance"], shown["Among all: p"]) == (plain.expected, plain.p)
 
 
 def test_the_table_has_a_row_per_pair():
     shown = row(two())
-    assert (shown["One"], shown["Other"]) == ("sup_gmp", "scl_gmp")
-    assert (shown["PIEs of one"], shown["PIEs of other"], shown["Shared"], shown["Jaccard"]) == (3, 4, 2, 0.4)
+    assert shown["Comparisons"] == "sup_gmp and scl_gmp"
+    assert [shown[f"PIEs: {name}"] for name in ("First", "Second", "Shared", "Jaccard")] == [3, 4, 2, 0.4]
 
 
 def test_a_population_that_is_compared_twice_is_named_with_its_reference():
     shown = row(summarise([("sup", "sparse"), ("scl", "sparse")], population("sparse", unanimous(1))))
-    assert (shown["One"], shown["Other"]) == ("sup → sparse", "scl → sparse")
+    assert shown["Comparisons"] == "sup → sparse and scl → sparse"
 
 
 def test_comparisons_with_a_population_in_common_have_no_p():
@@ -114,7 +117,7 @@ def test_comparisons_with_a_population_in_common_have_no_p():
 
 
 @pytest.mark.parametrize(("members", "tested"), [(2, False), (3, True)])
-def test_references_of_few_members_give_no_p(members, tested):
+def test_references_of_few_members_give_neither_ratio_nor_p(members, tested):
     study = ArrayStudy(
         CLASSES,
         tuple(map(str, range(EXAMPLES))),
@@ -125,8 +128,9 @@ def test_references_of_few_members_give_no_p(members, tested):
     summary = PieOverlap().summarise(
         study, [Comparison("sup", "one", None, True), Comparison("scl", "other", None, True)]
     )
-    assert (row(summary)["p"] is not None) is tested
-    assert "fewer than 3 members" in summary.tables[0].note
+    assert (row(summary)["Among equally disputed: Ratio"] is not None) is tested
+    assert (row(summary)["Among equally disputed: p"] is not None) is tested
+    assert "neither ratio nor p where a reference has fewer than 3 members" in summary.tables[0].note
 
 
 def test_the_readings_name_ties_and_strata():
@@ -141,7 +145,7 @@ def test_ties_are_decided_as_told():
         summarise([("sup", "a"), ("scl", "b")], population("a", tied), population("b", tied), ties=ties)
         for ties in ("smallest", "largest")
     )
-    assert (row(smallest)["Shared"], row(largest)["Shared"]) == (0, 6)
+    assert (row(smallest)["PIEs: Shared"], row(largest)["PIEs: Shared"]) == (0, 6)
 
 
 def test_without_pies_there_is_nothing_to_share_and_nothing_drawn():
@@ -177,7 +181,7 @@ def grid(groups=("Sup/GMP", "SCL/GMP"), sparsities=(0.9, 0.5, 0.99), shift=0.0):
 
 
 def meetings(summary):
-    return [(each[0], each[1]) for each in summary.tables[0].rows]
+    return [tuple(each[0].split(" and ")) for each in summary.tables[0].rows]
 
 
 def test_of_many_comparisons_those_that_are_equally_sparse_are_paired_the_sparsest_last():
