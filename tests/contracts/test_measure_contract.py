@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from helpers_umap import stand_in
 
+from prunekit.figures import Figure
 from prunekit.observations import checked_columns
-from prunekit.protocols import Comparison
+from prunekit.protocols import Comparison, Layer
 from prunekit.registry import registry
 from prunekit.report.arrays import ArrayPopulation, ArrayStudy
 from prunekit.report.build import as_json
 from prunekit.report.cells import full_name, shown
+from prunekit.study import columns_of
 from prunekit.tables import Summary
 
 MEASURES = registry.names("measure")
@@ -37,9 +41,19 @@ class Member:
     def labels(self):
         return np.arange(len(self._logits)) % self._logits.shape[1]
 
+    def layers(self):
+        zeros = int(256 * self._features[0, 0])
+        return Layer("encoder", "conv", 256, zeros, 9_000), Layer("head", "linear", 60, 0, 60)
+
 
 REQUIRED = {"subgroups": {"groups": "{examples}.csv"}}
 """Options that a measure cannot do without."""
+
+
+@pytest.fixture(autouse=True)
+def _no_compilation(monkeypatch):
+    """Keep UMAP's library, which is compiled for a minute when first used, out of tests of what is around it."""
+    stand_in(monkeypatch)
 
 
 @pytest.fixture(autouse=True)
@@ -66,9 +80,11 @@ def study_of(measure, members=4, examples=30, classes=3):
             "confidence": np.stack([m.logits().max(1) for m in observed]),
             "loss": np.stack([-m.logits().max(1) for m in observed]),
         }
-        seen = [measure.observe(m) for m in observed]
+        seen = [measure.observe(m) for m in observed[: measure.most_members]]
         columns |= {column: np.stack([each[column] for each in seen]) for column in seen[0]}
-        populations[name] = ArrayPopulation(name, tuple(range(members)), 0.9 if name == "sparse" else 0.0, columns)
+        noted = {measure.name: [measure.note(m) for m in observed[: measure.most_members]]} if measure.notes else {}
+        sparsity = 0.9 if name == "sparse" else 0.0
+        populations[name] = ArrayPopulation(name, tuple(range(members)), sparsity, columns, noted=noted)
     labels = np.random.default_rng(99).integers(0, classes, examples)
     return ArrayStudy(
         tuple(f"class {c}" for c in range(classes)), tuple(map(str, range(examples))), labels, populations
@@ -110,7 +126,7 @@ def test_a_summary_is_complete_and_serialisable(name, case, comparisons):
         summary = measure.summarise(study, comparisons)
     assert isinstance(summary, Summary)
     assert set(summary.populations) <= set(study.populations)
-    for said in (summary.comparisons, summary.clauses):
+    for said in (summary.comparisons, summary.clauses, summary.whom, summary.certainty, summary.exemplars):
         assert len(said) in {0, len(comparisons)}
     if (headline := summary.headline) is not None:
         assert set(headline.populations) <= set(study.populations)
@@ -118,7 +134,9 @@ def test_a_summary_is_complete_and_serialisable(name, case, comparisons):
         for number in (*headline.populations.values(), *headline.comparisons):
             assert format(number.value, headline.format)
             assert number.p is None or 0 < number.smallest_p <= number.p <= 1
-    assert all(isinstance(clause, str) and not clause.endswith(".") for clause in summary.clauses)
+    clauses = [*summary.clauses, *summary.whom, *summary.certainty]
+    assert all(isinstance(clause, str) and not clause.endswith(".") for clause in clauses)
+    assert all(0 <= each.index < len(study.ids) for group in summary.exemplars for each in group)
     json.dumps([as_json(summary.populations), as_json(summary.comparisons)], allow_nan=False)
 
 
@@ -132,6 +150,25 @@ def test_tables_are_rectangular_with_distinct_columns_that_can_be_formatted(name
             assert len(row) == len(names)
             for column, value in zip(table.columns, row, strict=True):
                 assert isinstance(shown(value, column), str)
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_figures_have_names_for_files_of_their_own_and_captions(name):
+    measure = make(name)
+    figures = measure.summarise(study_of(measure), COMPARISONS).figures
+    names = [figure.name for figure in figures]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[\w.-]+", name) for name in names)
+    assert all(isinstance(figure, Figure) and figure.title and figure.caption for figure in figures)
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_what_it_says_of_some_members_is_kept_apart_from_how_many_are_asked(name):
+    measure = make(name)
+    assert measure.most_members is None or measure.most_members > 0
+    assert measure.summary_options <= set(type(measure).model_fields)
+    assert bool(measure.columns or measure.notes) == (columns_of(measure, registry) is not None)
+    measure.check()
 
 
 @pytest.mark.parametrize("name", MEASURES)
