@@ -278,10 +278,9 @@ def _note(pairs: Sequence[_Pair], comparisons: int) -> str:
     return (
         f"{which}Jaccard: shared of all that are PIEs of either. By chance: shared if either were drawn from examples "
         "that the reference members dispute equally, or from all; ratio: shared to that; p: how often chance shares as "
-        "many. Each p stands as it is. Votes do not tell all of how hard an example "
-        "is: the ratio is 1.2 in simulated studies where pruning changes nothing. No p stands where a population is in "
-        "both comparisons, as its seed noise makes PIEs of both, and neither ratio nor p where a reference has fewer "
-        f"than {VOTERS} members."
+        "many. Each p stands as it is. Votes do not tell all of how hard an example is: the ratio is 1.2 in simulated "
+        "studies where pruning changes nothing. No p stands where a population is in both comparisons, as its seed "
+        f"noise makes PIEs of both, and neither ratio nor p where a reference has fewer than {VOTERS} members."
     )
 
 
