@@ -194,5 +194,8 @@ def score_interval(count: int, variance: float, quantile: float) -> tuple[float,
 
 
 def student_t(freedom: int) -> float:
-    """Return the 97.5 % quantile of Student's t for ≥ 3 degrees of freedom, to 0.2 % (Cornish–Fisher expansion)."""
+    """Return the 97.5 % quantile of Student's t: exact for 1 and 2 degrees of freedom, else to 0.2 %."""
+    if freedom <= 2:
+        return float(np.tan(0.475 * np.pi) if freedom == 1 else 0.95 * np.sqrt(2 / (1 - 0.95**2)))
+    # Cornish–Fisher expansion
     return float(np.polyval([1.5895, 2.5558, 2.8225, 2.37227, 1.959964], 1 / freedom))

@@ -61,6 +61,22 @@ def modal_shares(predictions: NDArray[np.integer], modal: NDArray[np.int64]) -> 
     return shares
 
 
+def vote_change(reference: NDArray[np.integer], pruned: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Return how far the votes moved, [N] in [0, 1], between predicted labels [M, N] and [M', N].
+
+    The total variation distance between the vote shares: the share of the votes that would have to move to another
+    label; 0 where they are split alike, 1 where no label has votes of both. Raises ValueError where the numbers of
+    examples differ, and as :func:`vote_counts` does.
+    """
+    one, other = vote_counts(reference), vote_counts(pruned)
+    if one.shape[1] != other.shape[1]:
+        raise ValueError(f"both populations predict the same examples: got {one.shape[1]} and {other.shape[1]}")
+    labels = max(len(one), len(other))
+    one, other = (np.pad(votes, ((0, labels - len(votes)), (0, 0))) for votes in (one, other))
+    moved: NDArray[np.int64] = np.abs(one * len(pruned) - other * len(reference)).sum(axis=0)  # whole: ties are exact
+    return moved / (2 * len(reference) * len(pruned))
+
+
 @dataclass(frozen=True)
 class Votes:
     """Who voted for what, laid out so that the votes of many groups of members are one matrix product per label.

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from prunekit import Column, Comparison, Headline, Measure, Number, StudyColumns, Summary, Table, register
 
+from ._chance import student_t
+
 
 def member_accuracies(predictions: NDArray[np.integer], labels: NDArray[np.integer]) -> NDArray[np.float64]:
     """Return the share of examples that each member gets right, [M] in [0, 1], of predicted labels [M, N].
@@ -43,6 +45,16 @@ def spread(values: NDArray[np.float64]) -> float | None:
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
+def mean_interval(values: NDArray[np.float64]) -> tuple[float, float] | None:
+    """Return the 95 % interval of a mean share over members, cut to [0, 1], by Student's t; None for one member."""
+    std = spread(values)
+    if std is None:
+        return None
+    reach = student_t(len(values) - 1) * std / np.sqrt(len(values))
+    low, high = np.clip([values.mean() - reach, values.mean() + reach], 0, 1).tolist()
+    return low, high
+
+
 @register("accuracy")
 class Accuracy(Measure):
     """Share of examples whose predicted label is the true one: mean ± std (ddof 1) over members, and per class."""
@@ -60,6 +72,7 @@ class Accuracy(Measure):
             summary.populations[name] = {
                 "mean": mean,
                 "std": std,
+                "interval": mean_interval(members),
                 "members": members.tolist(),
                 "per_class": dict(zip(study.classes, per_class[name], strict=True)),
             }
@@ -79,8 +92,12 @@ class Accuracy(Measure):
 
 
 def _in_percent(accuracy: dict[str, Any]) -> Number:
-    std = accuracy["std"]
-    return Number(100 * accuracy["mean"], None if std is None else 100 * std)
+    std, interval = accuracy["std"], accuracy["interval"]
+    return Number(
+        100 * accuracy["mean"],
+        spread=None if std is None else 100 * std,
+        interval=None if interval is None else (100 * interval[0], 100 * interval[1]),
+    )
 
 
 def _overall(rows: list[tuple[Any, ...]]) -> Table:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -12,24 +11,30 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from prunekit import (
+    Bar,
+    BarPanel,
+    Bars,
     Column,
     Comparison,
+    Exemplar,
+    Exemplars,
     Headline,
     Measure,
-    Number,
-    PopulationColumns,
     StudyColumns,
     Summary,
     Table,
     register,
 )
 
-from ._chance import PermutationTest, count_interval, permutation_test
-from ._votes import Ties, modal_labels, modal_shares, tied, ties_reading
+from ._change import Change, Tally
+from ._votes import Ties, modal_labels, ties_reading
 
 __all__ = ["Pie", "modal_labels", "pruning_identified_exemplars"]
 
 CLEAREST = 10
+"""Examples in a table."""
+PICTURED = 24
+"""Examples in a figure."""
 MOST_NAMED = 4
 """Comparisons and populations that a reading names one by one."""
 ENOUGH = 0.025
@@ -58,69 +63,6 @@ def pruning_identified_exemplars(
     return changed
 
 
-@dataclass(frozen=True)
-class _Votes:
-    """What the members of a population predict, and which label wins."""
-
-    name: str
-    seeds: tuple[int, ...]
-    predictions: NDArray[np.integer]
-    modal: NDArray[np.int64]
-    share: NDArray[np.float64]
-    """[N]: of the members that predict the modal label."""
-    ties: int
-
-    @classmethod
-    def of(cls, population: PopulationColumns, ties: Ties) -> _Votes:
-        predictions = population["prediction"]
-        modal = modal_labels(predictions, ties)
-        shares = modal_shares(predictions, modal)
-        return cls(population.name, population.seeds, predictions, modal, shares, int(tied(predictions).sum()))
-
-
-@dataclass(frozen=True)
-class _Change:
-    """From a reference to another population: what changed, and by chance."""
-
-    reference: _Votes
-    other: _Votes
-    paired: bool
-    chance: PermutationTest
-    interval: tuple[float, float] | None
-
-    @classmethod
-    def between(cls, reference: _Votes, other: _Votes, related: bool, ties: Ties, permutations: int) -> _Change:
-        paired = related and reference.seeds == other.seeds
-        one, two = reference.predictions, other.predictions
-        chance = permutation_test(one, two, paired=paired, ties=ties, permutations=permutations)
-        return cls(reference, other, paired, chance, count_interval(one, two, paired=paired, ties=ties))
-
-    @property
-    def where(self) -> str:
-        return f"{self.reference.name} → {self.other.name}"
-
-    @property
-    def members(self) -> str:
-        return f"{len(self.reference.seeds)} + {len(self.other.seeds)} members"
-
-    @property
-    def pies(self) -> NDArray[np.bool_]:
-        changed: NDArray[np.bool_] = self.reference.modal != self.other.modal
-        return changed
-
-    @property
-    def clearest(self) -> NDArray[np.intp]:
-        """Positions of the PIEs, those with the largest sum of both vote shares first."""
-        found = np.flatnonzero(self.pies)
-        return found[np.argsort(-(self.reference.share + self.other.share)[found], kind="stable")]
-
-    @property
-    def number(self) -> Number:
-        """The count, with the smaller p of the two tests, doubled for being two."""
-        p, smallest = min(self.chance.p, self.chance.votes_p), self.chance.smallest_p
-        return Number(self.chance.count, p=min(1.0, 2 * p), smallest_p=min(1.0, 2 * smallest))
-
-
 @register("pie", source="Hooker et al. 2019, arXiv 1911.05248; Corti et al. 2022, arXiv 2207.00200")
 class Pie(Measure):
     """Pruning-identified exemplars: examples whose modal label changes with pruning, beside what chance gives."""
@@ -134,24 +76,27 @@ class Pie(Measure):
         """Count PIEs per comparison, with the control's beside them."""
 
         @cache
-        def votes(name: str) -> _Votes:
-            return _Votes.of(study.populations[name], self.ties)
+        def votes(name: str) -> Tally:
+            return Tally.of(study.populations[name], self.ties)
 
         @cache  # comparisons may share a control
-        def change(reference: str, other: str, related: bool) -> _Change:
-            return _Change.between(votes(reference), votes(other), related, self.ties, self.permutations)
+        def change(reference: str, other: str, related: bool) -> Change:
+            return Change.between(votes(reference), votes(other), related, self.ties, self.permutations)
 
         summary = Summary()
-        changes: dict[str, _Change] = {}
+        changes: dict[str, Change] = {}
         numbers = []
         for each in comparisons:
             pruned = change(each.reference, each.pruned, each.paired)
             control = change(each.reference, each.control, each.paired) if each.control is not None else None
             both = [pruned, *([control] if control else [])]
             changes |= {one.where: one for one in both}
+            exemplars = pruned.exemplars(study.classes)
             numbers.append(pruned.number)
-            summary.comparisons.append(_as_json(study, pruned, control))
-            summary.tables += [_class_table(study, both), _clearest_table(study, pruned)]
+            summary.comparisons.append(_as_json(study, pruned, control, exemplars))
+            summary.tables += [_class_table(study, both), _clearest_table(study, pruned, exemplars)]
+            summary.figures += [_class_figure(study, both), _example_figure(pruned, exemplars)]
+            summary.exemplars.append(exemplars)
             summary.clauses.append(_clause(pruned, control))
         if changes:
             summary.headline = Headline("PIE", ",d", comparisons=numbers, note=HEADLINE)
@@ -163,18 +108,20 @@ class Pie(Measure):
 # ------------------------------------------------------------------------------------------------------------- JSON
 
 
-def _as_json(study: StudyColumns, change: _Change, control: _Change | None) -> dict[str, Any]:
+def _as_json(
+    study: StudyColumns, change: Change, control: Change | None, exemplars: Sequence[Exemplar]
+) -> dict[str, Any]:
     per_class = np.bincount(study.labels[change.pies], minlength=len(study.classes))
     return {
         **_counts(change),
         "ties": {"reference": change.reference.ties, "pruned": change.other.ties},
         "per_class": {name: int(n) for name, n in zip(study.classes, per_class, strict=True)},
-        "examples": [_example(study, change, i) for i in change.clearest],
+        "examples": [_example(study, each) for each in exemplars],
         "control": None if control is None else {"population": control.other.name, **_counts(control)},
     }
 
 
-def _counts(change: _Change) -> dict[str, Any]:
+def _counts(change: Change) -> dict[str, Any]:
     chance, examples = change.chance, len(change.pies)
     return {
         "count": chance.count,
@@ -190,28 +137,29 @@ def _counts(change: _Change) -> dict[str, Any]:
     }
 
 
-def _example(study: StudyColumns, change: _Change, i: int) -> dict[str, Any]:
+def _example(study: StudyColumns, exemplar: Exemplar) -> dict[str, Any]:
     return {
-        "id": study.ids[i],
-        "label": study.classes[study.labels[i]],
-        "reference": study.classes[change.reference.modal[i]],
-        "pruned": study.classes[change.other.modal[i]],
-        "reference_share": float(change.reference.share[i]),
-        "pruned_share": float(change.other.share[i]),
+        "id": study.ids[exemplar.index],
+        "label": study.classes[study.labels[exemplar.index]],
+        "reference": exemplar.reference,
+        "pruned": exemplar.pruned,
+        "reference_share": exemplar.reference_share,
+        "pruned_share": exemplar.pruned_share,
+        "change": exemplar.change,
     }
 
 
 # ----------------------------------------------------------------------------------------------------------- tables
 
 
-def _headline_row(change: _Change) -> tuple[Any, ...]:
+def _headline_row(change: Change) -> tuple[Any, ...]:
     chance, examples = change.chance, len(change.pies)
     low, high = change.interval or (None, None)
     share = chance.count / examples if examples else None
     return change.where, chance.count, share, low, high, chance.expected, chance.p, chance.votes_p, chance.smallest_p
 
 
-def _headline_table(changes: Collection[_Change]) -> Table:
+def _headline_table(changes: Collection[Change]) -> Table:
     return Table(
         title="Pruning-identified exemplars",
         columns=(
@@ -235,7 +183,7 @@ def _headline_table(changes: Collection[_Change]) -> Table:
     )
 
 
-def _class_table(study: StudyColumns, changes: list[_Change]) -> Table:
+def _class_table(study: StudyColumns, changes: list[Change]) -> Table:
     """PIEs by true class: the pruned population's (it comes first), those expected by chance, the control's."""
     classes, labels = len(study.classes), study.labels
     images = np.bincount(labels, minlength=classes)
@@ -245,7 +193,7 @@ def _class_table(study: StudyColumns, changes: list[_Change]) -> Table:
         whose = "" if change is changes[0] else f", {change.other.name}"
         columns += [Column(f"PIEs{whose}", ",d"), Column(f"By chance{whose}", ",.1f")]
         values.append(np.bincount(labels[change.pies], minlength=classes).tolist())
-        values.append(np.bincount(labels, weights=change.chance.by_example, minlength=classes).tolist())
+        values.append(_chance_by_class(study, change).tolist())
     return Table(
         title=f"PIEs by true class: {changes[0].where}",
         columns=tuple(columns),
@@ -254,9 +202,15 @@ def _class_table(study: StudyColumns, changes: list[_Change]) -> Table:
     )
 
 
-def _clearest_table(study: StudyColumns, change: _Change) -> Table:
-    examples = (_example(study, change, i) for i in change.clearest[:CLEAREST])
-    keys = ("id", "label", "reference", "reference_share", "pruned", "pruned_share")
+def _chance_by_class(study: StudyColumns, change: Change) -> NDArray[np.float64]:
+    """Return how many PIEs of each true class chance gives, [C]."""
+    expected = np.bincount(study.labels, weights=change.chance.by_example, minlength=len(study.classes))
+    return expected.astype(np.float64)
+
+
+def _clearest_table(study: StudyColumns, change: Change, exemplars: Sequence[Exemplar]) -> Table:
+    examples = (_example(study, each) for each in exemplars[:CLEAREST])
+    keys = ("id", "label", "reference", "reference_share", "pruned", "pruned_share", "change")
     return Table(
         title=f"Clearest PIEs: {change.where}",
         columns=(
@@ -266,18 +220,62 @@ def _clearest_table(study: StudyColumns, change: _Change) -> Table:
             Column(f"Votes in {change.reference.name}", ".0%"),
             Column(f"In {change.other.name}"),
             Column(f"Votes in {change.other.name}", ".0%"),
+            Column("Change of votes", ".0%"),
         ),
         rows=[tuple(example[key] for key in keys) for example in examples],
-        note="The modal label in either population and the share of its members that vote for it; "
-        "clearest: the largest sum of both shares.",
+        note="The modal label in either population and the share of its members that vote for it; change of votes: "
+        "total variation distance between all vote shares, the largest first.",
         detail=True,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------- figures
+
+
+def _class_figure(study: StudyColumns, changes: Sequence[Change]) -> Bars:
+    """What the table by class says: the pruned population's PIEs, then the control's."""
+    first, count = changes[0], len(study.classes)
+    return Bars(
+        name=f"pie-classes.{first.reference.name}-{first.other.name}",
+        title=f"PIEs by true class: {first.where}",
+        caption="PIEs by true class, beside how many there are on average when it does not matter which population a "
+        "member belongs to.",
+        detail=True,
+        categories=study.classes,
+        value_name="PIEs",
+        panels=tuple(
+            BarPanel(
+                change.where,
+                (
+                    Bar("PIEs", np.bincount(study.labels[change.pies], minlength=count)),
+                    Bar("by chance", _chance_by_class(study, change), light=True),
+                ),
+            )
+            for change in changes
+        ),
+    )
+
+
+def _example_figure(change: Change, exemplars: Sequence[Exemplar]) -> Exemplars:
+    """Figure 6 of Corti et al."""
+    shown = tuple(exemplars[:PICTURED])
+    which = f"The {len(shown)} PIEs" if len(shown) < len(exemplars) else "All PIEs"
+    return Exemplars(
+        name=f"pie-examples.{change.reference.name}-{change.other.name}",
+        title=f"PIEs whose votes changed most: {change.where}",
+        caption=f"{which} of {len(exemplars):,} whose votes changed most (total variation distance between the vote "
+        f"shares), with their modal labels in {change.reference.name} and in {change.other.name}.",
+        detail=True,
+        reference=change.reference.name,
+        pruned=change.other.name,
+        exemplars=shown,
     )
 
 
 # ------------------------------------------------------------------------------------------------------------ words
 
 
-def _clause(change: _Change, control: _Change | None) -> str:
+def _clause(change: Change, control: Change | None) -> str:
     """Say what changed, and no more than the p-value allows."""
     chance, images = change.chance, len(change.pies)
     whose = "its" if chance.count < 2 else "their"
@@ -300,7 +298,7 @@ def _clause(change: _Change, control: _Change | None) -> str:
     return text
 
 
-def _readings(changes: Collection[_Change]) -> list[str]:
+def _readings(changes: Collection[Change]) -> list[str]:
     """Say how chance was found, once for all comparisons that share it, and how many modal labels are tied."""
     shared: dict[str, list[str]] = {}
     for change in changes:
@@ -319,7 +317,7 @@ def _tied(ties: dict[str, int]) -> str:
     return f"from {listed[0]} to {listed[-1]}" if len(listed) > MOST_NAMED else ", ".join(listed)
 
 
-def _how(change: _Change) -> str:
+def _how(change: Change) -> str:
     how = "swaps within seed pairs" if change.paired else "deals of all members"
     number = f"{change.chance.permutations:,}"
     return f"{change.members}, chance from " + (

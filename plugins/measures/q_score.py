@@ -13,12 +13,15 @@ from prunekit import (
     Comparison,
     Measure,
     ObservedMember,
+    Points,
     PopulationColumns,
     StudyColumns,
     Summary,
     Table,
     register,
 )
+
+from .pie import pruning_identified_exemplars
 
 QUANTITIES = {"q": "Q-Score", "z": "Z-score", "l1": "‖h‖₁"}
 BLOCK = 1024
@@ -73,18 +76,21 @@ class QScore(Measure):
     """Q-Score, Z-score and L1 norm of the features: averaged over members per example, then over examples."""
 
     columns = tuple(QUANTITIES)
+    published_keys = tuple(QUANTITIES)
 
     def observe(self, member: ObservedMember) -> dict[str, NDArray[Any]]:
         """Return the columns q, z and l1, [N]."""
         return dict(zip(QUANTITIES, q_score(member.features()), strict=True))
 
     def summarise(self, study: StudyColumns, comparisons: Sequence[Comparison]) -> Summary:
-        """Tabulate mean and standard deviation over examples for every population."""
-        values = {name: _over_examples(population) for name, population in study.populations.items()}
+        """Tabulate mean and standard deviation over examples for every population; plot every comparison."""
+        averaged = {name: _over_members(population) for name, population in study.populations.items()}
+        values = {name: _over_examples(each) for name, each in averaged.items()}
         return Summary(
             populations=dict(values),
             comparisons=[_compared(values, each) for each in comparisons],
             tables=[_table(values)],
+            figures=[_figure(study, averaged, each) for each in comparisons],
             clauses=["" for _ in comparisons],
             readings=[
                 "Q-Score: features divided by their L2 norm, standard deviation over dimensions with ddof 0 (as in the "
@@ -93,10 +99,13 @@ class QScore(Measure):
         )
 
 
-def _over_examples(population: PopulationColumns) -> dict[str, dict[str, float]]:
+def _over_members(population: PopulationColumns) -> dict[str, Scores]:
+    return {key: population[key].mean(axis=0, dtype=np.float64) for key in QUANTITIES}
+
+
+def _over_examples(averaged: dict[str, Scores]) -> dict[str, dict[str, float]]:
     found = {}
-    for key in QUANTITIES:
-        per_example = population[key].mean(axis=0, dtype=np.float64)
+    for key, per_example in averaged.items():
         some = per_example.size > 0
         found[key] = {
             "mean": float(per_example.mean()) if some else float("nan"),
@@ -115,8 +124,8 @@ def _compared(values: dict[str, Any], comparison: Comparison) -> dict[str, Any]:
 
 def _table(values: dict[str, dict[str, dict[str, float]]]) -> Table:
     columns = [Column("Population")]
-    for text in QUANTITIES.values():
-        columns += [Column(text, ".3f"), Column(f"std, {text}", ".3f")]
+    for key, text in QUANTITIES.items():
+        columns += [Column(text, ".3f", key=key), Column(f"std, {text}", ".3f")]
     rows: list[tuple[Any, ...]] = [
         (name, *(found[key][statistic] for key in QUANTITIES for statistic in ("mean", "std")))
         for name, found in values.items()
@@ -126,4 +135,24 @@ def _table(values: dict[str, dict[str, dict[str, float]]]) -> Table:
         columns=tuple(columns),
         rows=rows,
         note="Mean and standard deviation over examples of the mean over members.",
+        about=tuple(values),
+    )
+
+
+def _figure(study: StudyColumns, averaged: dict[str, dict[str, Scores]], comparison: Comparison) -> Points:
+    """Figure 2 of Corti et al.: where do PIEs stand out less?"""
+    reference, pruned = comparison.reference, comparison.pruned
+    one, other = study.populations[reference], study.populations[pruned]
+    return Points(
+        name=f"q-score.{reference}-{pruned}",
+        title=f"Q-Score: {reference} → {pruned}",
+        caption=f"A point per example: its Q-Score, mean over members, in {reference} and in {pruned}. On the line "
+        "it is the same in both, below the line it is lower after pruning. PIEs, whose modal label changes (ties go to "
+        "the smallest class index), are drawn last.",
+        detail=True,
+        x=averaged[reference]["q"],
+        y=averaged[pruned]["q"],
+        x_name=f"Q-Score in {reference}",
+        y_name=f"Q-Score in {pruned}",
+        marked=pruning_identified_exemplars(one["prediction"], other["prediction"]),
     )

@@ -6,8 +6,15 @@ import statistics
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from prunekit.plugins.measures.accuracy import Accuracy, class_accuracies, member_accuracies, spread
+from prunekit.plugins.measures.accuracy import (
+    Accuracy,
+    class_accuracies,
+    mean_interval,
+    member_accuracies,
+    spread,
+)
 from prunekit.protocols import Comparison
 from prunekit.report.arrays import ArrayPopulation, ArrayStudy
 
@@ -38,6 +45,23 @@ def test_mean_and_std_over_members_with_ddof_1():
 def test_one_member_has_no_spread():
     assert spread(np.array([0.5])) is None
     assert Accuracy().summarise(study(dense=DENSE[:1]), []).populations["dense"]["std"] is None
+
+
+def test_the_interval_of_the_mean_is_students():
+    members = np.array([0.91, 0.93, 0.92, 0.9, 0.94])
+    expected = stats.t.interval(0.95, 4, members.mean(), stats.sem(members))
+    assert mean_interval(members) == pytest.approx(expected, rel=1e-3)
+    found = Accuracy().summarise(study(dense=DENSE), [])
+    low, high = found.populations["dense"]["interval"]
+    # members 1, 0.75, 0.75: 0.8333 ± 4.3027 · 0.1443 / √3, cut where no accuracy can be
+    assert (low, high) == (pytest.approx(0.8333 - 0.3586, abs=1e-4), 1.0)
+    assert found.headline.populations["dense"].interval == pytest.approx((100 * low, 100))
+
+
+def test_one_member_has_no_interval():
+    found = Accuracy().summarise(study(dense=DENSE[:1]), [])
+    assert found.populations["dense"]["interval"] is None
+    assert found.headline.populations["dense"].interval is None
 
 
 def test_accuracy_per_true_class():

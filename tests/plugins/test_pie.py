@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from prunekit.plugins.measures import pie
+from prunekit.plugins.measures import _change
 from prunekit.plugins.measures.pie import Pie
 from prunekit.protocols import Comparison
 from prunekit.report.arrays import ArrayPopulation, ArrayStudy
@@ -35,25 +35,44 @@ def summarise(comparison=None, options=None, **predictions):
     return Pie(**(options or {})).summarise(study(**predictions), [comparison])
 
 
-def test_exemplars_are_counted_per_true_class_and_listed_with_both_vote_shares():
+def test_exemplars_are_counted_per_true_class_and_listed_with_both_vote_shares_and_their_distance():
     found = summarise(dense=DENSE, sparse=SPARSE).comparisons[0]
     assert (found["count"], found["fraction"], found["paired"]) == (2, 0.5, True)
     assert found["per_class"] == {"cat": 1, "dog": 0, "owl": 1}
     assert found["ties"] == {"reference": 0, "pruned": 0}
-    shares = {"reference_share": 0.75, "pruned_share": 0.75}
+    shares = {"reference_share": 0.75, "pruned_share": 0.75, "change": 0.5}
     assert found["examples"] == [
         {"id": "001", "label": "cat", "reference": "cat", "pruned": "dog", **shares},
         {"id": "003", "label": "owl", "reference": "owl", "pruned": "cat", **shares},
     ]
 
 
-def test_the_clearest_exemplar_comes_first():
-    sparse = np.array([[0, 1, 1, 0], [0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 1, 0]])
+#                      a  b  c  d
+SPARSER = np.array([[0, 1, 1, 0], [0, 1, 1, 0], [0, 1, 1, 0], [0, 1, 1, 1]])
+# of 4 votes on b three go from cat to dog; on d three leave owl, two of them for cat and one for dog: 0.75 of the votes
+# move on both
+
+
+def test_the_exemplar_whose_votes_changed_most_comes_first_then_the_order_of_the_examples():
+    found = summarise(dense=DENSE, sparse=SPARSER).comparisons[0]["examples"]
+    assert [(each["id"], each["change"]) for each in found] == [("001", 0.75), ("003", 0.75)]
+    sparse = SPARSER.copy()
+    sparse[3, 1] = 0
     found = summarise(dense=DENSE, sparse=sparse).comparisons[0]["examples"]
-    assert [(each["id"], each["reference_share"] + each["pruned_share"]) for each in found] == [
-        ("003", 1.75),
-        ("001", 1.5),
-    ]
+    assert [(each["id"], each["change"]) for each in found] == [("003", 0.75), ("001", 0.5)]
+
+
+def test_table_and_exemplars_say_the_same_as_the_document():
+    summary = summarise(dense=DENSE, sparse=SPARSER)
+    (exemplars,) = summary.exemplars
+    listed = summary.comparisons[0]["examples"]
+    assert [each.index for each in exemplars] == [int(each["id"]) for each in listed] == [1, 3]
+    first = exemplars[0]
+    assert (first.reference, first.reference_share, first.pruned, first.pruned_share, first.change) == (
+        "cat", 0.75, "dog", 1.0, 0.75
+    )  # fmt: skip
+    (table,) = [table for table in summary.tables if table.title.startswith("Clearest")]
+    assert [(row[0], row[-1]) for row in table.rows] == [("001", 0.75), ("003", 0.75)]
 
 
 def test_ties_are_counted_in_both_populations_and_decided_as_told():
@@ -118,8 +137,8 @@ def test_a_population_without_control_has_none():
 
 def test_comparisons_that_share_a_control_share_its_chance_level(monkeypatch):
     tested = []
-    test = pie.permutation_test
-    monkeypatch.setattr(pie, "permutation_test", lambda one, two, **rest: tested.append(0) or test(one, two, **rest))
+    test = _change.permutation_test
+    monkeypatch.setattr(_change, "permutation_test", lambda *both, **rest: tested.append(0) or test(*both, **rest))
     comparisons = [Comparison("dense", name, "control", True) for name in ("sparse", "sparser")]
     populations = study(dense=DENSE, sparse=SPARSE, sparser=SPARSE, control=DENSE)
     summary = Pie().summarise(populations, comparisons)
@@ -132,6 +151,33 @@ def test_the_headline_is_the_count_with_the_smaller_p_of_two_tests_doubled():
     populations = study(dense=np.zeros((8, 4), int), sparse=np.ones((8, 4), int))
     (number,) = Pie().summarise(populations, [Comparison("dense", "sparse", None, True)]).headline.comparisons
     assert (number.value, number.p, number.smallest_p) == (4, 2 / 128, 2 / 128)  # no swap is as far apart, bar one
+
+
+def test_the_headline_has_interval_and_chance_level_of_the_count():
+    summary = summarise(dense=DENSE, sparse=SPARSE)
+    (number,), found = summary.headline.comparisons, summary.comparisons[0]
+    assert (list(number.interval), number.chance) == (found["interval"], found["expected"])
+
+
+def test_the_figure_by_class_shows_the_table_by_class():
+    summary = summarise(dense=DENSE, sparse=SPARSE, control=DENSE)
+    (figure,) = [figure for figure in summary.figures if figure.name == "pie-classes.dense-sparse"]
+    table = summary.tables[1]
+    assert figure.detail
+    assert figure.categories == CLASSES
+    assert [panel.title for panel in figure.panels] == ["dense → sparse", "dense → control"]
+    shown = [bar.values.tolist() for panel in figure.panels for bar in panel.bars]
+    assert shown == [[row[column] for row in table.rows] for column in (2, 3, 4, 5)]
+
+
+def test_the_figure_of_examples_has_the_first_24():
+    rng = np.random.default_rng(0)
+    summary = summarise(dense=rng.integers(0, 3, (5, 90)), sparse=rng.integers(0, 3, (5, 90)))
+    (figure,) = [figure for figure in summary.figures if figure.name == "pie-examples.dense-sparse"]
+    assert len(summary.exemplars[0]) > 24
+    assert figure.exemplars == summary.exemplars[0][:24]
+    assert (figure.reference, figure.pruned) == ("dense", "sparse")
+    assert figure.caption.startswith(f"The 24 PIEs of {len(summary.exemplars[0])} whose votes changed most")
 
 
 def test_readings_of_many_comparisons_are_said_once():

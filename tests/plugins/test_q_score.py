@@ -7,7 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from prunekit.plugins.measures.q_score import q_score
+from prunekit.plugins.measures.q_score import QScore, q_score
+from prunekit.protocols import Comparison
+from prunekit.report.arrays import ArrayPopulation, ArrayStudy
 
 
 def by_hand(h):
@@ -88,3 +90,20 @@ def test_no_examples_have_no_scores():
 def test_other_shapes_are_refused(shape):
     with pytest.raises(ValueError, match=r"^features are \[examples, dimensions\]"):
         q_score(np.zeros(shape))
+
+
+def test_the_figure_sets_scores_after_pruning_against_those_before_and_marks_pies():
+    def population(name, q, predictions):
+        columns = dict.fromkeys(("q", "z", "l1"), np.array(q)) | {"prediction": np.array(predictions)}
+        return ArrayPopulation(name, (0, 1), 0.0, columns)
+
+    populations = {
+        "dense": population("dense", [[1.0, 2.0], [3.0, 4.0]], [[0, 1], [0, 1]]),
+        "sparse": population("sparse", [[0.0, 8.0], [1.0, 9.0]], [[0, 0], [0, 0]]),
+    }
+    study = ArrayStudy(("cat", "dog"), ("a", "b"), np.array([0, 1]), populations)
+    (figure,) = QScore().summarise(study, [Comparison("dense", "sparse", None, True)]).figures
+    assert (figure.name, figure.detail) == ("q-score.dense-sparse", True)
+    assert (figure.x.tolist(), figure.y.tolist()) == ([2.0, 3.0], [0.5, 8.5])
+    assert (figure.x_name, figure.y_name) == ("Q-Score in dense", "Q-Score in sparse")
+    assert figure.marked.tolist() == [False, True]

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from prunekit.plugins.measures._votes import Votes, modal_shares, tied, vote_counts
+from prunekit.plugins.measures._votes import Votes, modal_shares, tied, vote_change, vote_counts
 from prunekit.plugins.measures.pie import modal_labels, pruning_identified_exemplars
 
 
@@ -99,3 +99,33 @@ def test_examples_that_no_group_can_decide_otherwise_are_left_out():
     votes = np.array([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 0], [1, 1, 1, 1, 0, 0]]).T
     assert Votes.of(votes, "smallest", smallest=3).examples.tolist() == [2]
     assert Votes.of(votes, "smallest", smallest=2).examples.tolist() == [1, 2]
+
+
+# ------------------------------------------------------------------------------------------------------ vote change
+
+
+def test_the_vote_change_is_half_the_sum_of_differences_of_vote_shares():
+    rng = np.random.default_rng(0)
+    one, other = rng.integers(0, 4, (5, 60)), rng.integers(0, 6, (7, 60))
+    expected = [
+        sum(abs((one[:, i] == label).mean() - (other[:, i] == label).mean()) for label in range(6)) / 2
+        for i in range(60)
+    ]
+    assert vote_change(one, other) == pytest.approx(expected)
+    assert vote_change(other, one) == pytest.approx(expected)
+
+
+def test_votes_split_alike_have_not_changed_and_votes_without_a_common_label_have_all():
+    one, other = np.array([[0, 0], [1, 0]]), np.array([[1, 2], [0, 3], [0, 3], [1, 2]])
+    assert vote_change(one, other).tolist() == [0.0, 1.0]
+
+
+def test_equal_changes_are_equal_to_the_bit():
+    one, other = np.zeros((10, 2), int), np.zeros((10, 2), int)
+    other[:3] = [[1, 1], [1, 2], [1, 3]]  # three votes of ten, to one label or to three: 0.1 + 0.1 + 0.1 is not 0.3
+    assert vote_change(one, other).tolist() == [0.3, 0.3]
+
+
+def test_changes_of_other_examples_are_refused():
+    with pytest.raises(ValueError, match="the same examples: got 3 and 4"):
+        vote_change(np.zeros((2, 3), int), np.zeros((2, 4), int))
