@@ -286,9 +286,9 @@ def _table(agreements: Sequence[_Agreement]) -> Table:
             for each in agreements
         ],
         note=f"Churn: share of examples on which {_whose(agreements)} predict different labels. In reference, "
-        "in other: the same for two members of one population, mean over all pairs. Accuracy: mean over members. PIEs are "
-        "the examples on which populations disagree, so that low accuracy on them is no effect of pruning in itself: "
-        "see that on the PIEs between halves of the reference.",
+        "in other: the same for two members of one population, mean over all pairs. Accuracy: mean over members. PIEs "
+        "are the examples on which populations disagree, so that low accuracy on them is no effect of pruning in "
+        "itself: see that on the PIEs between halves of the reference.",
     )
 
 
