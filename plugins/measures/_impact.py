@@ -228,8 +228,8 @@ def note(impact: Impact) -> str:
     text = (
         f"Beyond overall: change of {words.what} less that of the accuracy on all images, {_points(impact.overall)}; "
         f"marked where both adjusted p ≤ {LEVEL:g}. p: Welch's t-test over members, each one's {words.what} less its "
-        f"population's mean accuracy; adjusted: for all {words.many} tested (Benjamini–Hochberg); own: adjusted as well, "
-        "with the member's own accuracy in place of the mean, whose spread the first test leaves out. "
+        f"population's mean accuracy; adjusted: for all {words.many} tested (Benjamini–Hochberg); own: adjusted as "
+        "well, with the member's own accuracy in place of the mean, whose spread the first test leaves out. "
     )
     if impact.members < 2:
         return text + "One member has no spread: there is no test."
@@ -278,7 +278,7 @@ def bars(impact: Impact, comparison: Comparison, name: str) -> Bars:
     beyond, strong = 100 * impact.beyond[chosen], impact.significant[chosen]
     where = f"{comparison.reference} → {comparison.pruned}"
     return Bars(
-        name=f"{name}_{comparison.reference}_{comparison.pruned}",
+        name=f"{name.replace('_', '-')}.{comparison.reference}-{comparison.pruned}",
         title=f"Change of {words.what} by {words.one}: {where}",
         caption=_caption(impact, where, there, shown=len(chosen)),
         detail=True,

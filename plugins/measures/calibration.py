@@ -234,7 +234,7 @@ def _figure(found: dict[str, _Calibration], comparison: Comparison) -> Curves:
     names = [comparison.reference, comparison.pruned, *([comparison.control] if comparison.control else [])]
     errors = ", ".join(f"{name} {100 * found[name].mean('ece'):.1f} %" for name in names)
     return Curves(
-        name=f"calibration_{comparison.reference}_{comparison.pruned}",
+        name=f"calibration.{comparison.reference}-{comparison.pruned}",
         title=f"Confidence and accuracy: {comparison.reference} → {comparison.pruned}",
         caption="Accuracy of the predictions of all members together, by confidence; below the diagonal they are surer "
         f"than right. A point rests on few predictions where few are made with that confidence. ECE: {errors}.",
