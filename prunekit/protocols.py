@@ -422,6 +422,8 @@ class Measure(Plugin):
     kind = "measure"
     columns: ClassVar[tuple[str, ...]] = ()
     """Names of what it observes of every member beyond prediction, confidence and loss."""
+    published_keys: ClassVar[tuple[str, ...]] = ()
+    """Keys of the columns of its tables in which the numbers stand that a recipe says were published."""
     notes: ClassVar[bool] = False
     """Whether it notes something of a member as a whole."""
     summary_options: ClassVar[frozenset[str]] = frozenset()

@@ -56,10 +56,15 @@ class ComparisonRecipe(Options):
     """The population that is asked about."""
 
 
-def _number(value: Any) -> float | list[float]:
-    numbers = value if isinstance(value, list) else [value]
-    if len(numbers) not in (1, 2) or not all(type(each) in (int, float) and isfinite(each) for each in numbers):
-        raise PydanticCustomError("number", "expected a number, or [number, standard deviation]")
+_Number = float | list[float]
+
+
+def _numbers(value: Any) -> _Number | dict[str, _Number]:
+    for each in value.values() if isinstance(value, dict) else [value]:
+        parts = each if isinstance(each, list) else [each]
+        if len(parts) not in (1, 2) or not all(type(part) in (int, float) and isfinite(part) for part in parts):
+            expected = "expected a number, or [number, standard deviation], not {value}"
+            raise PydanticCustomError("number", expected, {"value": repr(each)})
     return value  # type: ignore[no-any-return]
 
 
@@ -70,9 +75,17 @@ class PublishedRecipe(Options):
     """Where they stand, such as ``Corti et al. 2022, Table 1``."""
     populations: dict[
         str,
-        dict[str, Annotated[float | list[float], PlainValidator(_number, json_schema_input_type=float | list[float])]],
+        dict[
+            str,
+            Annotated[
+                _Number | dict[str, _Number],
+                PlainValidator(_numbers, json_schema_input_type=_Number | dict[str, _Number]),
+            ],
+        ],
     ]
-    """By population and measure: a number, or [number, standard deviation], in the units in which tables print them."""
+    """By population and measure: a number, or [number, standard deviation], in the units in which tables print them:
+    that of the overview, or those of the measure's own tables by their keys, as in ``q_score: {q: 0.56, z: 4.47}``.
+    """
 
 
 class Recipe(Options):
@@ -342,6 +355,12 @@ def _check_published(source: Source) -> None:
         made = name in recipe.populations or any(each.would_make(name) for each in source.repetitions.values())
         if not made:
             raise source.error(path, f"there is no population {name!r}{did_you_mean(name, recipe.populations)}")
-        measures = {measure.name for measure in recipe.measures}
-        for measure in numbers.keys() - measures - set(source.registry.names("measure")):
-            raise source.error((*path, measure), f"there is no measure {measure!r}{did_you_mean(measure, measures)}")
+        for measure, said in numbers.items():
+            if measure not in source.registry.names("measure"):
+                hint = did_you_mean(measure, (each.name for each in recipe.measures))
+                raise source.error((*path, measure), f"there is no measure {measure!r}{hint}")
+            plugin: Any = source.registry.find("measure", measure)[0].plugin
+            for key in said if isinstance(said, dict) else ():
+                if key not in plugin.published_keys:
+                    hint = did_you_mean(key, plugin.published_keys) or ": expected a number, or [number, deviation]"
+                    raise source.error((*path, measure, key), f"{measure} has no figure {key!r}{hint}")

@@ -38,6 +38,8 @@ class Column:
     format: str = ""
     group: str = ""
     """What stands over it and its neighbours of the same group."""
+    key: str = ""
+    """What a recipe calls it among the numbers that were published of the measure (``Measure.published_keys``)."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Table:
     note: str = ""
     detail: bool = False
     """Whether it is about one comparison alone: a terminal that shows many comparisons leaves it out."""
+    about: tuple[str, ...] = ()
+    """The population that each row is about, below which its published numbers stand, or ""; or none at all."""
 
 
 @dataclass(frozen=True)

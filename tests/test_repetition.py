@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from prunekit.errors import InputError
 from prunekit.outline import describe
 from prunekit.recipe import Source, load
+from prunekit.schema import recipe_schema
 from prunekit.stages import as_recipe
 from prunekit.study import resolve
 
@@ -94,6 +97,12 @@ def test_of_two_axes_the_last_is_the_axis_and_the_other_stands_in_the_group(
         (("{pie: 188", "{pies: 188"), r"grid.yaml:19: .*there is no measure 'pies' \(did you mean 'pie'\?\)"),
         (("188", "many"), r"grid.yaml:19: .*gmp_0.5.pie: expected a number, or \[number, standard deviation\]"),
         (("188", "true"), "expected a number, or"),
+        (
+            ("pie: 188", "q_score: {z: 4.5, qq: 1}"),
+            r"grid.yaml:19: .*q_score.qq: q_score has no figure 'qq' \(.*'q'\?\)",
+        ),
+        (("pie: 188", "q_score: {q: many}"), r"grid.yaml:19: .*q_score: expected a number, or .*, not 'many'"),
+        (("pie: 188", "pie: {count: 188}"), r"grid.yaml:19: .*pie.count: pie has no figure 'count': expected a number"),
         (("188", ".nan"), "expected a number, or"),
         (("188", "[]"), "expected a number, or"),
         (("188", "[1, 2, 3]"), "expected a number, or"),
@@ -124,6 +133,14 @@ def test_numbers_of_an_installed_measure_that_is_not_taken_may_stay(tmp_path: Pa
     assert loaded(tmp_path, ("measures: [accuracy, pie]", "measures: [accuracy]")).recipe.published is not None
 
 
+def test_numbers_of_the_tables_of_a_measure_are_named_by_their_keys(tmp_path: Path) -> None:
+    source = loaded(tmp_path, ("{pie: 188", "{pie: 188, q_score: {q: 0.56, l1: [8.14, 0.1]}"))
+    numbers = {"pie": 188, "q_score": {"q": 0.56, "l1": [8.14, 0.1]}, "accuracy": [90.5, 0.39]}
+    assert describe(resolve(source))["published"]["populations"] == {"gmp_0.5": numbers}
+    schema = jsonschema.Draft202012Validator(recipe_schema())
+    assert not list(schema.iter_errors(json.loads(json.dumps(as_recipe(source.recipe)))))
+
+
 def test_titles_and_published_numbers_make_no_other_study_and_no_other_key(tmp_path: Path) -> None:
     one = resolve(loaded(tmp_path))
     other = resolve(loaded(tmp_path, ("title: Sup/GMP", "title: Other"), ("188", "189")))
@@ -143,8 +160,6 @@ def test_the_plan_tells_a_report(tmp_path: Path) -> None:
 
 
 def test_a_recipe_with_published_numbers_survives_the_round_trip(tmp_path: Path) -> None:
-    import json
-
     recipe = loaded(tmp_path).recipe
     (tmp_path / "again.yaml").write_text(json.dumps(as_recipe(recipe)))
     assert load(tmp_path / "again.yaml").recipe == recipe

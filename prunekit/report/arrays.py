@@ -64,11 +64,11 @@ class Data(TypedDict):
 
 @dataclass(frozen=True)
 class Published:
-    """What a publication found, in the units of the headlines."""
+    """What a publication found, in the units of the tables."""
 
     source: str
-    populations: Mapping[str, Mapping[str, Number]]
-    """By population and measure."""
+    populations: Mapping[str, Mapping[str, Number | Mapping[str, Number]]]
+    """By population and measure: the number of the overview, or numbers by the key of their column."""
 
 
 @dataclass(frozen=True)

@@ -248,10 +248,16 @@ def _published(block: dict[str, Any] | None) -> Published | None:
     if block is None:
         return None
     populations = {
-        name: {measure: Number(*(n if isinstance(n, list) else [n])) for measure, n in numbers.items()}
+        name: {measure: _numbers(said) for measure, said in numbers.items()}
         for name, numbers in block["populations"].items()
     }
     return Published(block["source"], populations)
+
+
+def _numbers(said: Any) -> Number | dict[str, Number]:
+    if isinstance(said, dict):
+        return {key: Number(*(n if isinstance(n, list) else [n])) for key, n in said.items()}
+    return Number(*(said if isinstance(said, list) else [said]))
 
 
 def _notes(plan: dict[str, Any], records: dict[str, dict[int, dict[str, Any]]], seeds: list[int]) -> list[str]:

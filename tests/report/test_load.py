@@ -158,7 +158,8 @@ def test_places_published_numbers_and_readings_are_those_of_the_plan(store: Stor
         repetition = {"group": "Sup", "values": {"criterion": "random", "axis": value}}
         plan["populations"][name] |= {"title": "Sup", "repetition": repetition}
     plan["populations"]["dense"] |= {"title": "", "repetition": None}
-    plan["published"] = {"source": "A paper", "populations": {"sparse": {"pie": 188, "accuracy": [90.5, 0.39]}}}
+    numbers = {"pie": 188, "accuracy": [90.5, 0.39], "q_score": {"q": 0.5, "z": [4.5, 1]}}
+    plan["published"] = {"source": "A paper", "populations": {"sparse": numbers}}
     plan["readings"] = ["weights are pruned"]
     store.save_study("pets-1", RECIPE, plan)
     study = load_study(store.root)
@@ -167,7 +168,8 @@ def test_places_published_numbers_and_readings_are_those_of_the_plan(store: Stor
         "control": Place("axis", "true", "Sup"),
         "other": Place("axis", "text", "Sup"),
     }
-    assert study.published == Published("A paper", {"sparse": {"pie": Number(188), "accuracy": Number(90.5, 0.39)}})
+    expected = {"pie": Number(188), "accuracy": Number(90.5, 0.39), "q_score": {"q": Number(0.5), "z": Number(4.5, 1)}}
+    assert study.published == Published("A paper", {"sparse": expected})
     assert study.readings == ["weights are pruned"]
 
 
