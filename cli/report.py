@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,10 @@ import click
 if TYPE_CHECKING:
     from prunekit.protocols import Comparison
     from prunekit.report.arrays import LoadedStudy
+    from prunekit.report.build import Report
 
+PATIENCE = 3
+"""Seconds of drawing without a word."""
 FORMATS = ("table", "json", "csv", "markdown", "latex")
 
 
@@ -32,7 +36,7 @@ FORMATS = ("table", "json", "csv", "markdown", "latex")
     "added",
     multiple=True,
     metavar="NAME",
-    help="Also measure this, from stored weights: a name, or '{name: …, option: …}'; repeatable.",
+    help="Also measure this, from stored weights: a name, '{name: …, option: …}', or all; repeatable.",
 )
 @click.option(
     "--file",
@@ -56,6 +60,12 @@ FORMATS = ("table", "json", "csv", "markdown", "latex")
     help="Also write a page that holds everything itself, to be sent to others.",
 )
 @click.option(
+    "--figures",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Also write every figure as PNG and SVG into this folder; it is made if need be.",
+)
+@click.option(
     "--fail-if",
     "conditions",
     multiple=True,
@@ -73,6 +83,7 @@ def report(
     files: tuple[Path, ...],
     published: bool,
     examples: Path | None,
+    figures: Path | None,
     html: Path | None,
     conditions: tuple[str, ...],
     out: Path | None,
@@ -86,6 +97,7 @@ def report(
       prunekit report table1 --published
       prunekit report --measure umap --measure '{name: prediction_depth, reference: prediction}'
       prunekit report --examples examples.parquet
+      prunekit report table1 --figures figures
       prunekit report --html report.html
       prunekit report --fail-if 'pie.fraction > 0.02' --fail-if 'accuracy.difference < -1 %'
     """
@@ -94,6 +106,7 @@ def report(
     from prunekit.errors import GateError
     from prunekit.report.build import build_report
     from prunekit.report.examples import check_path, write_examples
+    from prunekit.report.figure_files import check_folder
     from prunekit.report.files import check_file
     from prunekit.report.gates import Gate
     from prunekit.store import default_root
@@ -120,6 +133,8 @@ def report(
     if examples is not None:
         write_examples(loaded, examples)
         click.echo(f"wrote {examples}", err=True)
+    if figures is not None:
+        _draw(built, loaded, figures)
     if html is not None:
         from prunekit.report.page import write_page
 
@@ -142,6 +157,26 @@ def _measured(root: Path, study: str | None, added: Sequence[str], files: Sequen
     measures = [parse(text, f"--measure {text}").plain() for text in added]
     with Display() as display:
         return load_study(root, study, measures=measures, files=files, listener=display)
+
+
+def _draw(built: Report, loaded: LoadedStudy, folder: Path) -> None:
+    """Write the figures and say so; where it takes long, how far that has come."""
+    from prunekit.progress import listening
+    from prunekit.report.figure_files import write_figures
+
+    said = time.monotonic()
+
+    def tell(what: str, done: int, total: int | None) -> None:
+        nonlocal said
+        if time.monotonic() - said > PATIENCE:
+            said = time.monotonic()
+            click.echo(f"{what}: {done} of {total}", err=True)
+
+    with listening(tell):
+        write_figures(built, loaded, folder)
+    number = len(built.figures)
+    found = f"wrote {number} figures to {folder}" if number else "no figures: no measure of the study draws any"
+    click.echo(found, err=True)
 
 
 def comparisons_of(study: LoadedStudy, pairs: Sequence[str]) -> list[Comparison]:

@@ -131,6 +131,18 @@ def test_a_measure_of_the_recipe_is_replaced_by_one_of_the_same_name(store: Path
     assert [measure.name for measure in study.measures] == ["accuracy"]
 
 
+def test_all_measures_are_those_that_need_no_option_and_are_not_there_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    from prunekit.registry import registry
+    from prunekit.report.load import _expanded
+
+    everything = set(registry.names("measure"))
+    later = {"name": "pie", "ties": "largest"}
+    assert list(_expanded(["all"], everything, registry)) == []
+    named = list(_expanded(["all", later], {"accuracy"}, registry))
+    assert set(map(str, named)) == {str(later), *(everything - {"accuracy", "pie", "subgroups"})}
+    assert len(named) == len(everything) - 2
+
+
 def test_a_measure_that_fails_names_the_member_and_leaves_nothing_behind(store: Path, later: Path) -> None:
     with pytest.raises(PrunekitError, match=r"dense seed \d: observe: .*a scale of 0 says nothing"):
         load_study(store, measures=[{"name": "later", "scale": 0.0}], files=[later])

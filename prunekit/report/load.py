@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,6 +27,8 @@ from prunekit.tables import Number
 if TYPE_CHECKING:
     from prunekit.pool import Listener
 
+ALL = "all"
+"""Stands for every measure."""
 _NAMES = ("example_id", "label")
 
 
@@ -42,17 +44,17 @@ def load_study(
     """Return a stored study, by name or identity; the one run last without.
 
     ``measures``, each a name or a mapping with a name, come to those of the recipe, or take the place of one of the
-    same name; ``files`` (Python) register those that are not installed. What they observe and the store lacks is
-    computed first, from stored weights. Members that are not finished are left out, and a note says so. Raises
-    InputError where nothing was run, where there is no such measure, or where an observation is damaged, naming the
-    file.
+    same name; ``all`` stands for every one that needs no option. ``files`` (Python) register those that are not
+    installed. What they observe and the store lacks is computed first, from stored weights. Members that are not
+    finished are left out, and a note says so. Raises InputError where nothing was run, where there is no such measure,
+    or where an observation is damaged, naming the file.
     """
     store = Store(out)
     with _saying_what_to_do():
         plan = store.find_study(study)
     known = registry.with_files(dict.fromkeys([*map(Path, plan["plugins"]), *(file.resolve() for file in files)]))
     named = {measure.name: measure for measure in (plugin("measure", block, known) for block in plan["measures"])}
-    added = [_added(block, known) for block in measures]
+    added = [_added(block, known) for block in _expanded(measures, named, known)]
     if added:
         from prunekit.observing import observe
 
@@ -61,6 +63,19 @@ def load_study(
     named |= {measure.name: measure for measure in added}
     with _saying_what_to_do():
         return _load(store, plan, list(named.values()), known)
+
+
+def _expanded(blocks: Sequence[Any], present: Collection[str], known: Registry) -> Iterator[Any]:
+    """Yield the blocks, ``all`` as every measure that is not there yet and can do without options."""
+    said = [block.get("name") if isinstance(block, dict) else block for block in blocks]
+    for block in blocks:
+        if block != ALL:
+            yield block
+            continue
+        for entry in known.entries("measure"):
+            needs_options = any(field.is_required() for field in entry.plugin.model_fields.values())
+            if not needs_options and entry.name not in {*present, *said}:
+                yield entry.name
 
 
 def _added(block: Any, known: Registry) -> Measure:
