@@ -279,11 +279,11 @@ def bars(impact: Impact, comparison: Comparison, name: str) -> Bars:
     where = f"{comparison.reference} → {comparison.pruned}"
     return Bars(
         name=f"{name.replace('_', '-')}.{comparison.reference}-{comparison.pruned}",
-        title=f"Change of {words.what} by {words.one}: {where}",
+        title=f"Change of {words.what} beyond the overall change, by {words.one}: {where}",
         caption=_caption(impact, where, there, shown=len(chosen)),
         detail=True,
         categories=tuple(impact.names[i] for i in chosen),
-        value_name=f"{words.what} beyond the overall change, points",
+        value_name=f"{words.what}, points",
         panels=(
             BarPanel(
                 title=where,

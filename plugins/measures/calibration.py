@@ -34,6 +34,8 @@ SEED = 0
 """Of the draws of calibrated members, so that a report says the same thing twice."""
 DRAWS = 50
 """Calibrated members that are drawn per population."""
+FEWEST = 20
+"""Predictions of a bin that is drawn: the accuracy of fewer says nothing."""
 QUANTITIES = {"ece": ("ECE", ".2%"), "nll": ("NLL", ".4f"), "brier": ("Brier", ".4f")}
 """What they are called in a table, and their formats."""
 
@@ -107,7 +109,7 @@ class _Calibration:
     chance: float
     """The ECE if it were calibrated."""
     curve: tuple[Floats, Floats]
-    """Mean confidence and accuracy by bin, of all members together."""
+    """Mean confidence and accuracy by bin, of all members together; without bins of few predictions."""
 
     @classmethod
     def of(cls, population: PopulationColumns, labels: NDArray[np.integer], bins: int) -> _Calibration:
@@ -118,8 +120,9 @@ class _Calibration:
             "nll": population["loss"].mean(axis=1, dtype=np.float64),
             "brier": population["brier"].mean(axis=1, dtype=np.float64),
         }
-        mean, accuracy, _ = reliability(confidence.ravel(), correct.ravel(), bins)
-        return cls(members, calibrated_error(confidence, bins), (mean, accuracy))
+        mean, accuracy, predictions = reliability(confidence.ravel(), correct.ravel(), bins)
+        enough = predictions >= FEWEST
+        return cls(members, calibrated_error(confidence, bins), (mean[enough], accuracy[enough]))
 
     def mean(self, key: str) -> float:
         return float(self.members[key].mean())
@@ -237,7 +240,7 @@ def _figure(found: dict[str, _Calibration], comparison: Comparison) -> Curves:
         name=f"calibration.{comparison.reference}-{comparison.pruned}",
         title=f"Confidence and accuracy: {comparison.reference} → {comparison.pruned}",
         caption="Accuracy of the predictions of all members together, by confidence; below the diagonal they are surer "
-        f"than right. A point rests on few predictions where few are made with that confidence. ECE: {errors}.",
+        f"than right. Bins of fewer than {FEWEST} predictions are left out. ECE: {errors}.",
         detail=True,
         x_name="confidence",
         diagonal=True,

@@ -189,3 +189,15 @@ def test_curves_are_of_all_members_together_the_control_among_them():
     accuracy, mean = calibration_curve((probability.argmax(axis=2) == LABELS).ravel(), confidence, n_bins=5)
     assert figure.panels[0].lines[1].x == pytest.approx(mean, rel=1e-5)
     assert figure.panels[0].lines[1].y == pytest.approx(accuracy)
+
+
+def test_curves_leave_out_bins_of_few_predictions():
+    values = np.zeros((2, len(LABELS), 3))
+    values[:, :, 0] = 5.0
+    values[:, :9, 0] = 1.0  # 9 of either member: 18
+    few, enough = values.copy(), values.copy()
+    enough[:, 9, 0] = 1.0
+    summary = Calibration().summarise(study(few=few, enough=enough), [Comparison("few", "enough", None, True)])
+    one, other = summary.figures[0].panels[0].lines
+    assert one.x == pytest.approx([softmax([5.0, 0, 0])[0]])
+    assert other.x == pytest.approx([softmax([1.0, 0, 0])[0], softmax([5.0, 0, 0])[0]])
