@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from prunekit.report.arrays import LoadedStudy
     from prunekit.report.build import Report
 
-PATIENCE = 3
+PATIENCE = 5
 """Seconds of drawing without a word."""
 FORMATS = ("table", "json", "csv", "markdown", "latex")
 
@@ -114,6 +114,8 @@ def report(
     gates = [Gate.parse(condition) for condition in conditions]
     if examples is not None:
         check_path(examples)
+    if figures is not None:
+        check_folder(figures)
     if html is not None:
         check_file("--html", html)
     loaded = _measured(out or default_root(), study, added, files)

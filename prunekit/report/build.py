@@ -8,12 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from prunekit.errors import PrunekitError
+from prunekit.errors import InputError, PrunekitError
 from prunekit.figures import Exemplar, Figure
 from prunekit.protocols import Comparison, Measure, PopulationColumns, StudyColumns
 from prunekit.registry import registry
 from prunekit.report.arrays import LoadedStudy, Published
+from prunekit.report.cells import PUBLISHED
 from prunekit.report.overview import as_table, overviews
+from prunekit.report.overview_figure import as_figure
+from prunekit.report.published import as_json as published_as_json
+from prunekit.report.published import with_published
 from prunekit.tables import Headline, Summary, Table
 
 
@@ -78,14 +82,24 @@ def build_report(study: LoadedStudy, comparisons: Sequence[Comparison], *, publi
     readings = _readings(study, summaries)
     headlines = _headlines(summaries)
     beside = (study.published or Published("", {})) if published else None
+    if beside is not None:
+        for measure, summary in summaries.items():
+            summary.tables = [with_published(table, measure, beside) for table in summary.tables]
     overview = overviews(study, comparisons, headlines, beside)
     tables = [as_table(each, headlines, beside) for each in overview]
     tables += [table for summary in summaries.values() for table in summary.tables]
+    if published and not any(row[0] == PUBLISHED for table in tables for row in table.rows):
+        raise InputError(
+            f"--published: the recipe of {study.name!r} has no published numbers of what is compared "
+            "(its key `published` holds them; once they stand there, `prunekit run` it again: nothing is redone)"
+        )
+    figures: list[Figure] = [figure for each in overview if (figure := as_figure(each, headlines)) is not None]
+    figures += [figure for summary in summaries.values() for figure in summary.figures]
     document = {
         "study": study.name,
         "data": dict(study.data),
         "overview": [each.as_json() for each in overview],
-        "published": None if beside is None else beside.source,
+        "published": None if beside is None else published_as_json(beside),
         "populations": populations,
         "comparisons": compared,
         "readings": list(readings),
@@ -96,7 +110,7 @@ def build_report(study: LoadedStudy, comparisons: Sequence[Comparison], *, publi
         document=as_json(document),
         tables=tuple(tables),
         by_measure=summaries,
-        figures=tuple(figure for summary in summaries.values() for figure in summary.figures),
+        figures=tuple(figures),
         exemplars=tuple(_exemplars(summaries.values(), len(comparisons))),
         sentences=tuple(sentences),
         readings=readings,

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from prunekit.errors import InputError
 from prunekit.protocols import Comparison, Place
 from prunekit.report.arrays import LoadedStudy, Published
 from prunekit.report.cells import LEVEL, MARK, PUBLISHED, is_marked
@@ -60,8 +59,7 @@ def overviews(
 ) -> list[Overview]:
     """Return one overview per axis along which several of the pruned populations lie.
 
-    With ``published`` numbers one is enough, and those that lie on no axis have an overview of their own. Raises
-    InputError where there are none of anything that is compared.
+    With ``published`` numbers one is enough, and those that lie on no axis have an overview of their own.
     """
     places = dict(study.places)
     if published is not None:
@@ -73,11 +71,6 @@ def overviews(
     source = _Source(study, comparisons, headlines, published, places)
     found = [(_overview(axis, source, chosen), len(chosen)) for axis, chosen in along.items()]
     beside = [any(cell.published for cell in overview.cells.values()) for overview, _ in found]
-    if published is not None and not any(beside):
-        raise InputError(
-            f"--published: the recipe of {study.name!r} has no published numbers of what is compared "
-            "(its key `published` holds them; once they stand there, `prunekit run` it again: nothing is redone)"
-        )
     return [overview for (overview, several), has in zip(found, beside, strict=True) if several > 1 or has]
 
 
@@ -115,7 +108,7 @@ class _Source:
 
     def _published(self, name: str) -> dict[str, Number]:
         numbers = self.published.populations.get(name, {}) if self.published is not None else {}
-        return {measure: number for measure, number in numbers.items() if measure in self.headlines}
+        return {m: number for m, number in numbers.items() if m in self.headlines and isinstance(number, Number)}
 
 
 def _overview(axis: str, source: _Source, chosen: Mapping[str, int]) -> Overview:
@@ -169,7 +162,7 @@ def _note(overview: Overview, headlines: Mapping[str, Headline], published: Publ
     cells = overview.cells.values()
     parts = [headline.note for headline in headlines.values()]
     parts += [_marks(h.name, [c.numbers[m] for c in cells if m in c.numbers]) for m, h in headlines.items()]
-    parts.append(_references(overview))
+    parts.append(references(overview))
     if published is not None:
         missing = len(published.populations.keys() - {cell.population for cell in cells})
         more = f" ({missing} populations more than stand here)" if missing else ""
@@ -191,7 +184,8 @@ def _marks(name: str, numbers: Sequence[Number]) -> str:
     return text
 
 
-def _references(overview: Overview) -> str:
+def references(overview: Overview) -> str:
+    """Return which populations are the references of which titles; "" where there are none."""
     groups: dict[str, list[str]] = {}
     for (group, value), cell in overview.cells.items():
         if value is None:

@@ -228,8 +228,11 @@ def dot(colour: str, label: str, mark: str = "o") -> Line2D:
 
 
 def _columns(widths: Sequence[float], room: float) -> int:
-    """Return the most columns that fit."""
-    for columns in range(len(widths), 1, -1):
-        if sum(column.max() for column in np.array_split(np.array(widths), columns)) <= room:
-            return columns
-    return 1
+    """Return the columns that fit in the fewest lines, no more of them than these lines need."""
+    fit = (
+        columns
+        for columns in range(len(widths), 0, -1)
+        if sum(column.max() for column in np.array_split(np.array(widths), columns)) <= room
+    )
+    lines = math.ceil(len(widths) / next(fit, 1))
+    return math.ceil(len(widths) / lines)
