@@ -253,8 +253,8 @@ def _figure(comparison: Comparison, before: _Layers, after: _Layers) -> Bars:
         name=f"layers_{comparison.reference}_{comparison.pruned}",
         title=f"Weights left by layer: {comparison.reference} → {comparison.pruned}",
         caption=f"Share of the weights of each layer that are not zero, mean over {len(after.zeros)} members of "
-        f"{comparison.pruned}; {100 * (1 - after.zero_overall):.2f} % of all weights. Least is left of {after.names[least]} "
-        f"({left[least]:.2f} %), most of {after.names[most]} ({left[most]:.2f} %)."
+        f"{comparison.pruned}; {100 * (1 - after.zero_overall):.2f} % of all weights. Least is left of "
+        f"{after.names[least]} ({left[least]:.2f} %), most of {after.names[most]} ({left[most]:.2f} %)."
         + (f" The {len(shown)} largest layers; {omitted} smaller ones are in the table alone." if omitted else ""),
         detail=True,
         categories=tuple(after.names[i].removeprefix("encoder.") for i in shown),
