@@ -182,18 +182,15 @@ class Umap(Measure):
 
     def _planes(self, name: str, study: StudyColumns, layout: Layout, found: dict[str, dict[str, Any]]) -> Planes:
         words = {population: _words(found[population]) for population, _ in layout}
-        beside = "; ".join(f"{population}: {said}" for population, said in words.items())
+        listed = f"The table “{TABLE}” has the figures of all populations"
+        if len(words) <= MOST_LISTED:
+            listed = "; ".join(f"{population}: {said}" for population, said in words.items())
         return Planes(
             name=name,
             title="Features in a plane (UMAP)",
             caption=f"Features of {len(study.labels):,} examples in one member of each population, placed by UMAP "
             f"({self._settings}) and coloured by true class. Axes have no unit, and where a class lies is not "
-            "comparable between panels. "
-            + (
-                f"{beside}."
-                if len(words) <= MOST_LISTED
-                else f"The table “{TABLE}” has the figures of all populations."
-            ),
+            f"comparable between panels. {listed}.",
             labels=study.labels,
             classes=study.classes,
             panels=tuple(
@@ -240,18 +237,14 @@ def _layouts(study: StudyColumns, comparisons: Sequence[Comparison]) -> list[Lay
     Those that repeat, in several groups, make a grid per axis: a row per group, its reference first. Others stand in
     reading order.
     """
-    rows: dict[tuple[str, str], dict[Any, str]] = {}
+    axes: dict[str, dict[str, dict[Any, str]]] = {}
     for each in comparisons:
         place = study.populations[each.pruned].place
         if place is not None:
-            rows.setdefault((place.axis, place.group), {None: each.reference})[place.value] = each.pruned
-    if len(rows) > 1:
-        axes = dict.fromkeys(axis for axis, _ in rows)
-        return [
-            grid
-            for axis in axes
-            for grid in _grids(axis, {group: row for (a, group), row in rows.items() if a == axis})
-        ]
+            row = axes.setdefault(place.axis, {}).setdefault(place.group, {None: each.reference})
+            row[place.value] = each.pruned
+    if sum(map(len, axes.values())) > 1:
+        return [grid for axis, rows in axes.items() for grid in _grids(axis, rows)]
     compared = {name for each in comparisons for name in (each.reference, each.pruned, each.control)}
     shown: Layout = [(name, None) for name in study.populations if name in compared or not comparisons]
     return [shown[i : i + MOST_PANELS] for i in range(0, len(shown), MOST_PANELS)]
