@@ -36,8 +36,8 @@ DRAWS = 50
 """Calibrated members that are drawn per population."""
 FEWEST = 20
 """Predictions of a bin that is drawn: the accuracy of fewer says nothing."""
-QUANTITIES = {"ece": ("ECE", ".2%"), "nll": ("NLL", ".4f"), "brier": ("Brier", ".4f")}
-"""What they are called in a table, and their formats."""
+QUANTITIES = {"ece": ("ECE, points", "+z.2f", 100), "nll": ("NLL", "+z.4f", 1), "brier": ("Brier", "+z.4f", 1)}
+"""What a change of each is called in a table, its format and its factor."""
 
 
 def expected_calibration_error(confidence: NDArray[np.floating], correct: NDArray[np.bool_], bins: int) -> float:
@@ -212,10 +212,11 @@ def _table(found: dict[str, _Calibration]) -> Table:
 def _changes_table(comparisons: Sequence[Comparison], changes: Sequence[dict[str, dict[str, float | None]]]) -> Table:
     columns = [Column("Populations")]
     rows: list[tuple[Any, ...]] = [(f"{each.reference} → {each.pruned}",) for each in comparisons]
-    for key, (title, form) in QUANTITIES.items():
-        columns += [Column("Change", f"+z{form}", title), Column("p", ".2g", title)]
-        tested = [(Number(change[key]["change"], p=change[key]["p"]), change[key]["p"]) for change in changes]
-        rows = [(*row, *cells) for row, cells in zip(rows, tested, strict=True)]
+    for key, (title, form, factor) in QUANTITIES.items():
+        columns += [Column("Change", form, title), Column("p", ".2g", title)]
+        for i, change in enumerate(changes):
+            value, p = change[key]["change"], change[key]["p"]
+            rows[i] += (Number(None if value is None else factor * value, p=p), p)
     return Table(
         title="Change of calibration",
         columns=tuple(columns),
