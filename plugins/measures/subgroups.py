@@ -28,7 +28,7 @@ Numbers = dict[str, list[Any]]
 class Subgroups(Measure):
     """Accuracy and PIEs by group of examples, with the same tests as of ``class_impact``.
 
-    They are adjusted for the number of groups of all groupings.
+    Their p is adjusted for the groups of all groupings together.
     """
 
     groups: str = Field(min_length=1)
