@@ -79,7 +79,8 @@ class PublishedRecipe(Options):
             str,
             Annotated[
                 _Number | dict[str, _Number],
-                PlainValidator(_numbers, json_schema_input_type=_Number | dict[str, _Number]),
+                # None: a recipe that extends another takes a key away.
+                PlainValidator(_numbers, json_schema_input_type=_Number | dict[str, _Number] | None),
             ],
         ],
     ]

@@ -52,6 +52,16 @@ def test_a_column_alone_does_what_table1_does(name: str, profile: str | None, mo
             assert alone.populations[mine].members[0].keys == whole.populations[theirs].members[0].keys
 
 
+@pytest.mark.parametrize("name", sorted(COLUMNS))
+def test_a_column_alone_has_the_published_numbers_that_table1_has(name: str) -> None:
+    alone, whole = (load(each).recipe.published for each in (name, "table1"))
+    assert alone is not None
+    assert whole is not None
+    assert alone.populations == {
+        mine: whole.populations[theirs] for mine, theirs in zip(("dense", "sparse"), COLUMNS[name][:2], strict=True)
+    }
+
+
 def test_table1_has_every_column_at_every_sparsity_against_its_own_reference() -> None:
     table1 = study("table1")
     sparsities = (0.3, 0.5, 0.7, 0.9, 0.95, 0.99)
