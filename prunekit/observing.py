@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ def observe(
     where the data are not there, or are not those that the members were trained on, PrunekitError where a measure
     fails, naming the first member.
     """
-    tasks = _tasks(store, plan, measures, known)
+    members = _finished(store, plan)
+    tasks = _tasks(store, plan, members, measures, known)
     if not tasks:
         return
     tell = listener or (lambda event: None)
@@ -41,7 +43,7 @@ def observe(
     files = list(dict.fromkeys([*map(Path, plan.get("plugin_files", plan["plugins"])), *known.files]))
     everything = registry.with_files(files)
     fingerprint = _fingerprint(plan, plugin("dataset", recipe["data"], everything), tell)
-    tell(Event("planned", data={"tasks": tasks, "members": []}))
+    tell(Event("planned", data={"tasks": tasks, "members": members}))
     device, threads = choose_device(None), recipe.get("threads", 1)
     setup = Setup(
         store=str(store.root.resolve()),
@@ -59,24 +61,43 @@ def observe(
         raise PrunekitError(f"{label}: {error} (log: {log})")
 
 
-def _tasks(store: Store, plan: dict[str, Any], measures: Sequence[Measure], known: Registry) -> list[Task]:
+@dataclass(frozen=True)
+class _Finished:
+    """A member at the end of its stages."""
+
+    population: str
+    seed: int
+    rank: int
+    """Its place among the members of its population, by seed."""
+    key: str
+
+
+def _finished(store: Store, plan: dict[str, Any]) -> list[_Finished]:
+    """Return the members that a report shows: those that were observed when they were made."""
     split = plan["data"]["split"]
-    cost = float(plan["data"]["examples"])
+    members = [
+        _Finished(population, int(seed), rank, keys[-1])
+        for population, block in plan["populations"].items()
+        for rank, (seed, keys) in enumerate(block["members"].items())
+    ]
+    return [member for member in members if store.find_observation(member.key, split) is not None]
+
+
+def _tasks(
+    store: Store, plan: dict[str, Any], members: Sequence[_Finished], measures: Sequence[Measure], known: Registry
+) -> list[Task]:
+    split, cost = plan["data"]["split"], float(plan["data"]["examples"])
     tasks: dict[str, Task] = {}
-    for population, block in plan["populations"].items():
-        for rank, (seed, keys) in enumerate(block["members"].items()):
-            key = keys[-1]
-            if store.find_observation(key, split) is None:
-                continue  # not finished: the report leaves it out, too
-            missing = [
-                as_recipe(measure)
-                for measure, name in observers(measures, rank, known)
-                if store.find_observation(key, split, name) is None
-            ]
-            message = {"key": key, "seed": int(seed), "split": split, "base": False, "measures": missing}
-            if missing:  # populations may share a member
-                task = Task(population, int(seed), OBSERVE, {"task": OBSERVE, **message}, cost, key)
-                tasks.setdefault(key, task)
+    for member in members:
+        missing = [
+            as_recipe(measure)
+            for measure, name in observers(measures, member.rank, known)
+            if store.find_observation(member.key, split, name) is None
+        ]
+        message = {"task": OBSERVE, "key": member.key, "seed": member.seed, "split": split}
+        message |= {"base": False, "measures": missing}
+        if missing:  # populations may share a member
+            tasks.setdefault(member.key, Task(member.population, member.seed, OBSERVE, message, cost, member.key))
     return list(tasks.values())
 
 

@@ -78,7 +78,7 @@ def build_report(study: LoadedStudy, comparisons: Sequence[Comparison], *, publi
         for i, comparison in enumerate(comparisons)
     ]
     for entry, sentence in zip(compared, sentences, strict=True):
-        entry["sentence"] = sentence.text
+        entry |= {"sentence": sentence.text, "whom": sentence.whom or None, "certainty": sentence.certainty or None}
     readings = _readings(study, summaries)
     headlines = _headlines(summaries)
     beside = (study.published or Published("", {})) if published else None
