@@ -153,6 +153,18 @@ def test_tables_are_rectangular_with_distinct_columns_that_can_be_formatted(name
 
 
 @pytest.mark.parametrize("name", MEASURES)
+def test_published_numbers_have_columns_and_rows_to_stand_in(name):
+    measure = make(name)
+    study = study_of(measure)
+    tables = measure.summarise(study, COMPARISONS).tables
+    keys = [column.key for table in tables if table.about for column in table.columns if column.key]
+    assert set(keys) == set(measure.published_keys)
+    for table in tables:
+        assert len(table.about) in {0, len(table.rows)}
+        assert set(table.about) <= {"", *study.populations}
+
+
+@pytest.mark.parametrize("name", MEASURES)
 def test_figures_have_names_for_files_of_their_own_and_captions(name):
     measure = make(name)
     figures = measure.summarise(study_of(measure), COMPARISONS).figures
