@@ -247,14 +247,14 @@ def _figure(comparison: Comparison, before: _Layers, after: _Layers) -> Bars:
     bars = [Bar(comparison.pruned, left[shown])]
     if np.any(reference < 100):
         bars.insert(0, Bar(comparison.reference, reference[shown]))
-    least, most = int(np.argmin(left)), int(np.argmax(left))
+    least, most = (f"{after.names[i]} ({left[i]:.2f} %)" for i in (int(np.argmin(left)), int(np.argmax(left))))
+    said = "The same share is left of all." if np.ptp(left) < 0.005 else f"Least is left of {least}, most of {most}."
     omitted = len(after.names) - len(shown)
     return Bars(
         name=f"layers_{comparison.reference}_{comparison.pruned}",
         title=f"Weights left by layer: {comparison.reference} → {comparison.pruned}",
         caption=f"Share of the weights of each layer that are not zero, mean over {len(after.zeros)} members of "
-        f"{comparison.pruned}; {100 * (1 - after.zero_overall):.2f} % of all weights. Least is left of "
-        f"{after.names[least]} ({left[least]:.2f} %), most of {after.names[most]} ({left[most]:.2f} %)."
+        f"{comparison.pruned}; {100 * (1 - after.zero_overall):.2f} % of all weights. {said}"
         + (f" The {len(shown)} largest layers; {omitted} smaller ones are in the table alone." if omitted else ""),
         detail=True,
         categories=tuple(after.names[i].removeprefix("encoder.") for i in shown),

@@ -28,8 +28,8 @@ from ._votes import modal_labels
 
 FEWEST = 4
 """Examples that UMAP can place: its start needs as many."""
-MOST_PANELS = 24
-"""Panels of a figure."""
+MOST_PANELS = 9
+"""Panels of a figure: more would not fit a page."""
 MOST_ABREAST = 3
 """Panels in a row of a grid: more would be too small to see anything."""
 MOST_LISTED = 4
@@ -190,7 +190,8 @@ class Umap(Measure):
             title="Features in a plane (UMAP)",
             caption=f"Features of {len(study.labels):,} examples in one member of each population, placed by UMAP "
             f"({self._settings}) and coloured by true class. Axes have no unit, and where a class lies is not "
-            f"comparable between panels. {listed}.",
+            "comparable between panels. Beside them: silhouette of the classes in the plane, and accuracy of the "
+            f"{self.neighbours} nearest neighbours there (in brackets among the features). {listed}.",
             labels=study.labels,
             classes=study.classes,
             panels=tuple(
@@ -224,7 +225,7 @@ def _words(figures: dict[str, Any]) -> str:
     if figures["knn_plane"] is None:
         return "no map"
     plane, features = 100 * figures["knn_plane"], 100 * figures["knn_features"]
-    text = f"k-NN {plane:.1f} % (features {features:.1f} %)"
+    text = f"k-NN {plane:.1f} % ({features:.1f} %)"
     return text if figures["silhouette"] is None else f"silhouette {figures['silhouette']:.2f}, {text}"
 
 

@@ -127,6 +127,13 @@ def test_a_figure_shows_what_is_left() -> None:
     assert drawn.detail
 
 
+def test_layers_that_were_pruned_alike_are_said_to_be() -> None:
+    assert (
+        "60.00 % of all weights. The same share is left of all."
+        in figure(summary(dense=[[0, 0]], sparse=[[4, 8], [4, 8]])).caption
+    )
+
+
 def test_a_reference_that_is_pruned_stands_beside() -> None:
     drawn = figure(summary(dense=[[0, 2]], sparse=[[5, 15]]))
     assert [bar.name for bar in drawn.panels[0].bars] == ["dense", "sparse"]
