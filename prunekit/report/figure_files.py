@@ -67,10 +67,10 @@ def _images(figure: Figure, study: LoadedStudy) -> Images:
 def _write(path: Path, content: bytes) -> None:
     try:
         path.parent.mkdir(exist_ok=True)
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
     except OSError as error:
-        raise InputError(f"--figures {path.parent}: cannot be made: {error.strerror}") from error
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _stems(figures: Sequence[Figure]) -> Iterator[str]:

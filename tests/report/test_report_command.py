@@ -102,6 +102,14 @@ def test_the_report_goes_to_stdout_and_the_rest_to_stderr(store, tmp_path):
         assert len(list(csv.DictReader(file))) == 3 * MEMBERS * EXAMPLES
 
 
+def test_figures_are_written_into_a_folder_and_counted_on_stderr(store, tmp_path):
+    result = report("--out", store, "--compare", "dense,sparse", "--figures", tmp_path / "figures")
+    assert (result.returncode, result.stderr) == (0, f"wrote 3 figures to {tmp_path / 'figures'}\n")
+    stems = ["pie-classes.dense-sparse", "pie-examples.dense-sparse", "q-score.dense-sparse"]
+    written = sorted(path.name for path in (tmp_path / "figures").iterdir())
+    assert written == [stem + suffix for stem in stems for suffix in (".png", ".svg")]
+
+
 @pytest.mark.parametrize("layout", ["table", "json", "csv", "markdown", "latex"])
 def test_published_numbers_stand_in_every_format(store, layout, tmp_path):
     runs = tmp_path / "runs"
@@ -128,6 +136,7 @@ def test_published_numbers_stand_in_every_format(store, layout, tmp_path):
         (["--compare", "dense,dense"], "compared with itself"),
         (["--compare", ""], "expected the reference and what is compared with it"),
         (["--examples", "examples.xlsx"], "expected a file that ends in .csv or .parquet"),
+        (["--figures", "nowhere/figures"], "--figures nowhere/figures: there is no folder nowhere"),
         (["--format", "yaml"], "'yaml' is not one of"),
         (["--published"], "--published: the recipe of 'made-up' has no published numbers of what is compared"),
         (["nothing"], "nothing"),

@@ -11,7 +11,7 @@ from prunekit.report.drawing.curves import draw_curves
 from prunekit.report.drawing.exemplars import Images, draw_exemplars
 from prunekit.report.drawing.planes import draw_planes
 from prunekit.report.drawing.points import draw_points
-from prunekit.report.drawing.style import INK, RASTER, styled
+from prunekit.report.drawing.style import INK, RASTER, printable, styled
 
 __all__ = ["INK", "Images", "draw", "to_png", "to_svg"]
 
@@ -52,13 +52,13 @@ def _drawn(figure: Figure, images: Images) -> Canvas:
 
 def to_svg(canvas: Canvas, title: str = "", caption: str = "") -> bytes:
     """Return a drawn figure as SVG, the same bytes every time."""
-    said = {"Title": title, "Description": caption, "Creator": None, "Date": None}
+    said = {"Title": printable(title), "Description": printable(caption), "Creator": None, "Date": None}
     return _saved(canvas, "svg", dpi=RASTER, metadata=said)
 
 
 def to_png(canvas: Canvas, title: str = "", caption: str = "") -> bytes:
     """Return a drawn figure as PNG on white, the same bytes every time."""
-    said = {"Title": title, "Description": caption, "Software": None}
+    said = {"Title": printable(title), "Description": printable(caption), "Software": None}
     return _saved(canvas, "png", dpi=PRINT, metadata=said, facecolor="white")
 
 

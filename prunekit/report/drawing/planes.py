@@ -77,7 +77,7 @@ def _draw_panel(axes: Axes, panel: PlanePanel, figure: Planes) -> None:
     labels = figure.labels[order]
     colours = np.array([tone(i) for i in range(len(figure.classes))])
     markers = np.array([marker(i) for i in range(len(figure.classes))])
-    for mark in dict.fromkeys(markers.tolist()):
+    for mark in np.unique(markers[labels]).tolist():
         mine = markers[labels] == mark
         axes.scatter(
             panel.x[order[mine]],

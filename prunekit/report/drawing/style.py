@@ -126,6 +126,12 @@ def _families() -> list[str]:
     return [_LETTERS, *(family for family in _OTHER_SCRIPTS if family in installed)]
 
 
+def printable(text: str) -> str:
+    """Return ``text`` in one line; what cannot be printed is replaced by a sign that says so."""
+    text = " ".join(text.split())
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
 @lru_cache(maxsize=4096)
 def width_of(text: str, size: float = SMALL) -> float:
     """Return how wide ``text`` is in inches."""
@@ -133,16 +139,13 @@ def width_of(text: str, size: float = SMALL) -> float:
     from matplotlib.textpath import text_to_path
 
     letters = FontProperties(family=_families(), size=size)
-    points, _, _ = text_to_path.get_text_width_height_descent(text, letters, ismath=False)
+    points, _, _ = text_to_path.get_text_width_height_descent(printable(text), letters, ismath=False)
     return float(points) / 72
 
 
 def fitted(text: str, inches: float, size: float = SMALL) -> str:
-    """Return ``text`` in one line of at most ``inches``: its middle gives way, as names differ at their ends.
-
-    What cannot be printed is replaced by a sign that says so.
-    """
-    text = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    """Return ``text`` in one line of at most ``inches``: its middle gives way, as names differ at their ends."""
+    text = printable(text)
     kept = min(len(text), 200)
     short = text
     while kept > 1 and (len(short) > 200 or width_of(short, size) > inches):
