@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from helpers_page import pixels
 
 from prunekit.plugins.measures.accuracy import Accuracy
 from prunekit.plugins.measures.pie import Pie
@@ -56,3 +57,11 @@ def make_study(
 @pytest.fixture
 def make() -> Make:
     return make_study
+
+
+@pytest.fixture
+def pictured() -> LoadedStudy:
+    """Return a made-up study whose examples have images."""
+    study = make_study()
+    study.images = pixels()
+    return study

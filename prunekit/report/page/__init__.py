@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import prunekit
-from prunekit.protocols import Comparison, Measure
+from prunekit.protocols import Comparison
 from prunekit.report.arrays import LoadedStudy
 from prunekit.report.build import Report
 from prunekit.report.cells import LEVEL, MARK, is_marked
@@ -19,9 +17,9 @@ from prunekit.report.page.answer import MOST_IN_FULL, answer_of_all, answers
 from prunekit.report.page.asked import described, facts, population_table
 from prunekit.report.page.gallery import Gallery, build_gallery
 from prunekit.report.page.limits import limits
-from prunekit.report.page.parts import ShownFigure, ShownTable, shown_table
-from prunekit.report.page.pictures import drawable, pictures
-from prunekit.tables import Summary
+from prunekit.report.page.parts import shown_table
+from prunekit.report.page.pictures import draw_figures
+from prunekit.report.page.sections import common_section, measure_sections
 
 HERE = Path(__file__).parent
 
@@ -47,27 +45,12 @@ def to_html(study: LoadedStudy, report: Report, comparisons: Sequence[Comparison
     return environment.get_template("page.html.j2").render(_context(study, report, comparisons))
 
 
-@dataclass(frozen=True)
-class Section:
-    """What one measure says."""
-
-    measure: str
-    heading: str
-    explanation: str
-    tables: list[ShownTable]
-    figures: list[ShownFigure]
-    left_out: int
-    """Figures that the page has no room for."""
-
-
 def _context(study: LoadedStudy, report: Report, comparisons: Sequence[Comparison]) -> dict[str, Any]:
     names = [each.comparison for each in report.sentences]
     populations = study.columns.populations
-    said = [table for summary in report.by_measure.values() for table in summary.tables]
-    overview = [shown_table(table, names) for table in report.tables if table not in said]
-    drawn = pictures(report, names)
-    sections = [_section(measure, report.by_measure[measure.name], names, drawn) for measure in study.measures]
-    sections = [section for section in sections if section.tables or section.figures]
+    drawn = draw_figures(report, names)
+    overview = common_section(report, names, drawn)
+    sections = list(measure_sections(study.measures, report, names, drawn))
     gallery = _gallery(study, report, comparisons)
     contents = {"asked": "What was asked", "answer": "The answer"}
     contents |= {"overview": "Overview"} if overview else {}
@@ -85,6 +68,7 @@ def _context(study: LoadedStudy, report: Report, comparisons: Sequence[Compariso
         "compared": "; ".join(described(comparisons)) if len(names) <= MOST_IN_FULL else "",
         "contents": contents,
         "comparisons": names,
+        "first": max(range(len(names)), key=lambda i: len(report.exemplars[i])) if len(names) > MOST_IN_FULL else 0,
         "populations": shown_table(population_table(study), names),
         "answers": answers(report, comparisons, populations),
         "overall": answer_of_all(report, comparisons, populations) if len(names) > MOST_IN_FULL else None,
@@ -107,21 +91,6 @@ def _headline_notes(report: Report) -> Iterator[str]:
         yield f"{MARK} more than seed noise alone gives (p ≤ {LEVEL:g}, each on its own)"
 
 
-def _section(measure: Measure, summary: Summary, names: Sequence[str], drawn: Mapping[str, ShownFigure]) -> Section:
-    """A measure under the title of its first table, which then needs none, or under its own name."""
-    tables = [shown_table(table, names) for table in summary.tables]
-    heading = measure.name.replace("_", " ").capitalize()
-    if tables:
-        heading = tables[0].name.split(":")[0]
-        tables[0] = replace(tables[0], title="" if tables[0].name == heading else tables[0].name)
-    wanted = drawable(summary.figures)
-    figures = [drawn[figure.name] for figure in wanted if figure.name in drawn]
-    explanation = inspect.cleandoc(type(measure).__doc__ or "").split("\n\n")[0].removeprefix(f"{heading}: ")
-    return Section(
-        measure.name, heading, explanation[:1].upper() + explanation[1:], tables, figures, len(wanted) - len(figures)
-    )
-
-
 def _gallery(study: LoadedStudy, report: Report, comparisons: Sequence[Comparison]) -> Gallery | None:
     """Return the examples that changed; None where no measure names any."""
     if not any(summary.exemplars for summary in report.by_measure.values()):
@@ -137,4 +106,4 @@ def _script_data(data: Mapping[str, Any]) -> str:
 def _yaml(recipe: Mapping[str, Any]) -> str:
     import yaml
 
-    return yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True, width=100) if recipe else ""
+    return yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True, width=88) if recipe else ""

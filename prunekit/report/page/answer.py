@@ -6,14 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from prunekit.protocols import Comparison, PopulationColumns
-from prunekit.report.build import Report, percent
+from prunekit.report.build import Report
 from prunekit.report.cells import LEVEL, exists, is_marked, shown
-from prunekit.report.page.asked import ends
+from prunekit.report.page.asked import ends, shares
 from prunekit.report.page.parts import judged
 from prunekit.tables import Column, Headline, Number
 
 MOST_IN_FULL = 4
 """Comparisons up to which each has its own sentences; of more there are sentences about all of them, too."""
+
+NOBODY = "No measure of this study looks at whom it cost."
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,8 @@ def answers(report: Report, comparisons: Sequence[Comparison], populations: Popu
             Answer(
                 sentence.comparison,
                 sentence.text,
-                sentence.whom or "No measure of this study looks at whom it cost.",
-                sentence.certainty or f"{members} networks; no measure of this study has a word on how sure this is.",
+                sentence.whom or NOBODY,
+                sentence.certainty or f"{members} members; no measure of this study has a word on how sure this is.",
                 tuple(_key_figures(report, i, comparison)),
             )
         )
@@ -63,10 +65,8 @@ def answer_of_all(report: Report, comparisons: Sequence[Comparison], populations
     """Return what all comparisons, at least one, come to: ranges of the headline numbers and where they end."""
     headlines = [summary.headline for summary in report.by_measure.values() if summary.headline is not None]
     tested = [headline for headline in headlines if headline.comparisons]
-    sparsities = sorted(populations[each.pruned].sparsity for each in comparisons)
     cost = [text for headline in headlines if (text := _range(headline, report, comparisons))]
-    lowest, highest = percent(sparsities[0]), percent(sparsities[-1])
-    pruned = lowest if lowest == highest else f"From {lowest} to {highest}"
+    pruned = shares([populations[each.pruned].sparsity for each in comparisons])
     certainty = [text for headline in tested if (text := _marks(headline))]
     return Answer(
         f"All {len(comparisons)} comparisons",
@@ -86,7 +86,7 @@ def _range(headline: Headline, report: Report, comparisons: Sequence[Comparison]
     ]
     before = [(x, headline.populations[x]) for x in _once(comparisons, "reference") if x in headline.populations]
     text = _ends(headline, pruned)
-    return f"{text}, compared with {_listed(headline, before)}" if text and before else text
+    return f"{text}, against {_listed(headline, before)}" if text and before else text
 
 
 def _once(comparisons: Sequence[Comparison], role: str) -> list[str]:
@@ -98,9 +98,9 @@ def _ends(headline: Headline, named: Sequence[tuple[str, Number]]) -> str:
     if not found:
         return ""
     if found[0][1].value == found[-1][1].value:
-        return f"{headline.name} {_text(headline, found[0][1])} in all"
-    ends = (f"{_text(headline, number)} ({name})" for name, number in (found[0], found[-1]))
-    return f"{headline.name} {' to '.join(ends)}"
+        return f"{headline.name}: {_text(headline, found[0][1])} in all"
+    both = (f"{_text(headline, number)} ({name})" for name, number in (found[0], found[-1]))
+    return f"{headline.name}: from {' to '.join(both)}"
 
 
 def _listed(headline: Headline, named: Sequence[tuple[str, Number]]) -> str:
@@ -115,11 +115,10 @@ def _worst(tested: Sequence[Headline], report: Report) -> str:
     """Say whom it cost where the first headline number of comparisons is largest."""
     for headline in tested:
         found = [i for i, number in enumerate(headline.comparisons) if exists(number)]
-        if found:
-            most = max(found, key=lambda i: headline.comparisons[i].value or 0)
-            said = report.sentences[most].whom or "No measure of this study looks at whom it cost."
-            return f"{report.sentences[most].comparison}, where {headline.name} is largest: {said}"
-    return "No measure of this study looks at whom it cost."
+        if found and any(sentence.whom for sentence in report.sentences):
+            most = report.sentences[max(found, key=lambda i: headline.comparisons[i].value or 0)]
+            return f"{headline.name} is largest in {most.comparison}. {most.whom or NOBODY}"
+    return NOBODY
 
 
 def _marks(headline: Headline) -> str:
@@ -127,18 +126,19 @@ def _marks(headline: Headline) -> str:
     numbers = [number for number in headline.comparisons if number.p is not None]
     if not numbers:
         return ""
-    marked = sum(map(is_marked, numbers))
-    text = (
-        f"{headline.name} is more than seed noise alone gives in {marked} of {len(numbers)} comparisons "
-        f"(p ≤ {LEVEL:g}, each on its own: chance alone would give up to {LEVEL * len(numbers):.2g} of them)"
+    best = min((number.smallest_p for number in numbers if number.smallest_p is not None), default=0.0)
+    if best > LEVEL:
+        return f"too few to tell any {headline.name} from seed noise (the smallest p that they can reach is {best:.2g})"
+    return (
+        f"{headline.name} is more than seed noise alone gives in {sum(map(is_marked, numbers))} of {len(numbers)} "
+        f"comparisons (p ≤ {LEVEL:g}, each on its own: chance alone gives up to {LEVEL * len(numbers):.2g} of them)"
+        + (f"; the smallest p that they can reach is {best:.2g}" if best else "")
     )
-    smallest = [number.smallest_p for number in numbers if number.smallest_p is not None]
-    return text + (f"; the smallest p that so few members can reach is {min(smallest):.2g}" if smallest else "")
 
 
 def _members(comparisons: Sequence[Comparison], populations: Populations) -> str:
     sizes = [len(populations[name].seeds) for each in comparisons for name in (each.reference, each.pruned)]
-    return f"{ends(sizes)} networks per population"
+    return f"{ends(sizes)} members per population"
 
 
 def _key_figures(report: Report, i: int, comparison: Comparison) -> Iterator[KeyFigure]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from prunekit.protocols import Comparison
+from prunekit.protocols import Comparison, PopulationColumns
 from prunekit.report.arrays import LoadedStudy
 from prunekit.report.build import percent
 from prunekit.report.cells import ABSENT
@@ -22,11 +22,9 @@ def facts(study: LoadedStudy, comparisons: Sequence[Comparison]) -> dict[str, st
         f"{study.data['split'].capitalize()} images": f"{study.data['examples']:,}",
         "Classes": f"{len(study.columns.classes):,}",
         "Network": study.about.model,
-        "Networks per population": ends([len(populations[name].seeds) for name in names]),
-        "Weights pruned": f"{percent(min(pruned))} to {percent(max(pruned))}" if pruned else "none",
+        "Members per population": ends([len(populations[name].seeds) for name in names]),
+        "Weights pruned": shares(pruned) if pruned else "none",
     }
-    if pruned and percent(min(pruned)) == percent(max(pruned)):
-        found["Weights pruned"] = percent(pruned[0])
     return {fact: value for fact, value in found.items() if value}
 
 
@@ -34,6 +32,12 @@ def ends(numbers: Sequence[int]) -> str:
     """Return ``8``, or ``2 to 8`` where they differ."""
     low, high = min(numbers), max(numbers)
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def shares(numbers: Sequence[float]) -> str:
+    """Return ``90 %``, or ``30 % to 99 %`` where they differ."""
+    low, high = percent(min(numbers)), percent(max(numbers))
+    return low if low == high else f"{low} to {high}"
 
 
 def described(comparisons: Sequence[Comparison]) -> Iterator[str]:
@@ -44,25 +48,31 @@ def described(comparisons: Sequence[Comparison]) -> Iterator[str]:
 
 
 def population_table(study: LoadedStudy) -> Table:
-    """Return how every population was made."""
+    """Return how every population was made; those that a recipe repeats, in the same way, in one row."""
     blocks: Mapping[str, Any] = study.about.recipe.get("populations", {})
-    rows: list[tuple[Value, ...]] = []
+    alike: dict[tuple[str, str, str], list[PopulationColumns]] = {}
     for name, population in study.columns.populations.items():
         block = blocks.get(name, {})
         stages = "; ".join(_stage(stage, options) for stage, options in block.get("stages", {}).items())
-        parent = block.get("from") or ABSENT
-        rows.append((name, parent, stages or ABSENT, len(population.seeds), population.sparsity))
-    return Table(
-        title="Populations",
-        columns=(
-            Column("Population"),
-            Column("Starts from"),
-            Column("Stages"),
-            Column("Networks", "d"),
-            Column("Weights pruned", ".1%"),
-        ),
-        rows=rows,
-    )
+        together = f"{population.place.group}: " if population.place else name
+        alike.setdefault((together, block.get("from") or ABSENT, stages or ABSENT), []).append(population)
+    rows: list[tuple[Value, ...]] = [
+        (
+            together + _names(members) if members[0].place else together,
+            parent,
+            stages,
+            ends([len(each.seeds) for each in members]),
+            shares([each.sparsity for each in members]),
+        )
+        for (together, parent, stages), members in alike.items()
+    ]
+    names = ("Population", "Starts from", "Stages", "Members", "Weights pruned")
+    return Table("Populations", tuple(map(Column, names)), rows)
+
+
+def _names(populations: Sequence[PopulationColumns]) -> str:
+    first, last = populations[0].name, populations[-1].name
+    return first if first == last else f"{first} to {last}"
 
 
 def _stage(name: str, options: Mapping[str, Any]) -> str:
@@ -78,15 +88,9 @@ def _does(options: Mapping[str, Any]) -> Iterator[str]:
     if "only" in options:
         yield f"{options['only']} only"
     if "schedule" in options:
-        yield _pruned(options["schedule"])
+        yield f"pruned by {_named(options['schedule'])}"
     if options.get("prune"):
-        yield f"pruned by {_pruned(options['prune']['schedule'])}"
-
-
-def _pruned(schedule: Any) -> str:
-    if isinstance(schedule, Mapping) and isinstance(schedule.get("sparsity"), int | float):
-        return f"{_named(schedule)} to {percent(schedule['sparsity'])}"
-    return _named(schedule)
+        yield f"pruned by {_named(options['prune']['schedule'])}"
 
 
 def _named(plugin: Any) -> str:

@@ -49,7 +49,7 @@ def _members(report: Report, sizes: Sequence[int]) -> str:
             "nothing here can tell the two apart."
         )
     reached = [number.smallest_p for number in _judged(report) if number.smallest_p is not None]
-    text = f"{ends(sizes)} networks per population, which differ in their seeds alone"
+    text = f"{ends(sizes)} members per population, which differ in their seeds alone"
     if not reached:
         return f"{text}: another way to train them, or other training images, are other sources of change."
     if min(reached) > LEVEL:

@@ -46,7 +46,7 @@
 
   if (!$("#gallery-data")) return;
   const data = JSON.parse($("#gallery-data").textContent);
-  const PAGE = 60;
+  const PAGE = matchMedia("(max-width: 40rem)").matches ? 24 : 60;
   const OUTCOMES = ["now wrong", "now right", "wrong before and now"];
   const cards = $("#cards");
   const [ofClass, direction, outcome, order, search] = ["#of-class", "#direction", "#outcome", "#order", "#search"].map((id) => $(id));
@@ -108,7 +108,7 @@
     change.append(make("span", "before", name(each.before)), " → ", make("span", "after", name(each.after)));
     card.append(
       change,
-      make("span", "", `votes ${votesBefore} → ${votesAfter}`),
+      make("span", "", `${votesBefore} → ${votesAfter} votes`),
       make("span", "", `true: ${name(each.label)}, ${OUTCOMES[each.result]}`),
       make("span", "", `vote change ${each.change.toFixed(2)}`),
       make("span", "id", each.id),
@@ -167,11 +167,11 @@
   const said = () => {
     const { total, cards: held, reference, pruned } = comparison();
     if (!total) return `No example has another modal label in ${pruned} than in ${reference}.`;
-    const left = total - held.length;
-    const some = found.length === held.length ? `${held.length}` : `${found.length} of ${held.length}`;
+    const [matching, all, shown, left] = [found.length, held.length, laidOut, total - held.length].map((n) => n.toLocaleString("en"));
+    const some = matching === all ? all : `${matching} of ${all}`;
     return (
-      `${some} ${held.length === 1 ? "example" : "examples"}, ${laidOut} shown.` +
-      (left ? ` ${left} more changed, with smaller vote changes; they are left out to keep this page small.` : "")
+      `${some} ${all === "1" ? "example" : "examples"}, ${shown} shown.` +
+      (left === "0" ? "" : ` ${left} more changed, with smaller vote changes: they are left out to keep this page small.`)
     );
   };
 

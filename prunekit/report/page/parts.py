@@ -9,7 +9,7 @@ from itertools import groupby
 from prunekit.report.cells import ABSENT, exists, is_marked, is_numeric, shown
 from prunekit.tables import Column, Number, Table, Value
 
-SHORT, LONG = 20, 40
+SHORT, LONG = 28, 40
 """Characters up to which text stays in one line, and from which it is given room."""
 
 
@@ -48,6 +48,8 @@ class ShownFigure:
     title: str
     caption: str
     svg: str
+    wide: bool
+    """Whether it takes the whole width."""
     comparison: int | None
 
 

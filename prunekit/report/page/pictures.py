@@ -13,6 +13,8 @@ MOST_CHARACTERS = 2_500_000
 """Of all figures together."""
 MOST_PICTURED = 6
 """Comparisons that have figures of their own: those that changed most examples."""
+WIDE = 300
+"""Points from which on a figure takes the whole width."""
 
 
 def drawable(figures: Sequence[Figure]) -> list[Figure]:
@@ -20,17 +22,17 @@ def drawable(figures: Sequence[Figure]) -> list[Figure]:
     return [figure for figure in figures if not isinstance(figure, Exemplars)]
 
 
-def pictures(report: Report, names: Sequence[str]) -> dict[str, ShownFigure]:
+def draw_figures(report: Report, names: Sequence[str]) -> dict[str, ShownFigure]:
     """Draw the figures of a report on comparisons called ``names``, and return them by name."""
     from prunekit.report.drawing import draw, to_svg
 
     shown: dict[str, ShownFigure] = {}
     room = MOST_CHARACTERS
     for i, (figure, comparison) in enumerate(_in_turn(report, names)):
-        svg = inline_svg(to_svg(draw(figure, ink=INK)), f"figure{i}-", f"{figure.title}. {figure.caption}")
+        svg, width = inline_svg(to_svg(draw(figure, ink=INK)), f"figure{i}-", f"{figure.title}. {figure.caption}")
         if len(svg) <= room:
             room -= len(svg)
-            shown[figure.name] = ShownFigure(figure.title, figure.caption, svg, comparison)
+            shown[figure.name] = ShownFigure(figure.title, figure.caption, svg, width > WIDE, comparison)
     return shown
 
 

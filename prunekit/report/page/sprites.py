@@ -17,7 +17,8 @@ SIDE = 96
 """Pixels that a thumbnail has at most, either way."""
 EXACT = 48
 """Pixels up to which a thumbnail is kept to the bit: blur would show where it is enlarged."""
-QUALITY = 80
+QUALITY, EFFORT = 80, 2
+"""Of WebP. More effort saves a twentieth of the size, and takes three times as long."""
 COLUMNS = 10
 """Thumbnails beside each other, and as many below each other, in a full sheet."""
 
@@ -75,7 +76,7 @@ def _uri(sheet: NDArray[np.uint8], shrink: tuple[int, int], *, exact: bool) -> s
     file = io.BytesIO()
     if features.check("webp"):
         kind = "webp"
-        image.convert("RGB").save(file, "WEBP", lossless=exact, quality=QUALITY)
+        image.convert("RGB").save(file, "WEBP", lossless=exact, quality=QUALITY, method=EFFORT)
     else:
         kind = "png"
         image.save(file, "PNG", optimize=True)

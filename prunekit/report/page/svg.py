@@ -10,11 +10,11 @@ LEAST, MOST = 1.2, 1.8
 """Pixels of a page that a point of a figure may take: letters of 7 points can be read, and are no headlines."""
 
 
-def inline_svg(svg: bytes, prefix: str, label: str) -> str:
-    """Return an SVG file as an ``<svg>`` element with the role of an image, described by ``label``.
+def inline_svg(svg: bytes, prefix: str, label: str) -> tuple[str, float]:
+    """Return an SVG file as an ``<svg>`` element with the role of an image, described by ``label``; and its own width.
 
     Its ids begin with ``prefix``; what was drawn in ``INK`` has the colour of the text around it; its width is that of
-    its place, within limits.
+    its place, within limits. The width is in points.
     """
     root = ElementTree.fromstring(svg)
     for parent in list(root.iter()):
@@ -31,7 +31,7 @@ def inline_svg(svg: bytes, prefix: str, label: str) -> str:
     root.attrib |= {"role": "img", "aria-label": label}
     room = f"min-width: {LEAST * points:.0f}px; max-width: {MOST * points:.0f}px"
     root.attrib["style"] = f"{room}; stroke-linejoin: round; stroke-linecap: butt"
-    return ElementTree.tostring(root, encoding="unicode")
+    return ElementTree.tostring(root, encoding="unicode"), points
 
 
 def _name(qualified: str) -> str:
