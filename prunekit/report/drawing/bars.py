@@ -17,6 +17,7 @@ from prunekit.report.drawing.style import (
     NAME,
     PAGE,
     add_legend,
+    axis_name,
     fitted,
     hue,
     name_categories,
@@ -64,7 +65,7 @@ def draw_bars(figure: Bars) -> Canvas:
             axes.tick_params(labelbottom=i + columns >= len(panels))
         else:
             axes.set_axis_off()
-    name = fitted(figure.value_name, rows * PANEL, LETTERS)
+    name = axis_name(figure.value_name, rows * PANEL)
     canvas.supylabel(name, fontsize=LETTERS) if rows > 1 else grid[0, 0].set_ylabel(name)
     if all(_whole(bar) for panel in panels for bar in panel.bars):
         grid[0, 0].yaxis.get_major_locator().set_params(integer=True)

@@ -15,6 +15,7 @@ from prunekit.report.drawing.style import (
     MARGIN,
     PAGE,
     add_legend,
+    axis_name,
     fitted,
     hue,
     name_categories,
@@ -48,7 +49,8 @@ def draw_curves(figure: Curves) -> Canvas:
     rows = math.ceil(len(figure.panels) / columns)
     width = COLUMN if columns == 1 else PAGE
     room = width / columns - MARGIN
-    canvas = sheet(width, rows * PANEL + 0.3)
+    high = room if figure.diagonal else PANEL
+    canvas = sheet(width, rows * high + 0.3)
     grid = canvas.subplots(rows, columns, sharex=True, squeeze=False)
     for axes in grid.flat[len(figure.panels) :]:
         axes.set_axis_off()
@@ -58,12 +60,13 @@ def draw_curves(figure: Curves) -> Canvas:
         if positions:
             name_categories(axes, positions, room)
         if figure.diagonal:
+            axes.set_box_aspect(1)
             axes.axline((0, 0), slope=1, color=axes.xaxis.label.get_color(), linewidth=0.6, alpha=0.6, zorder=0.5)
-        axes.set_ylabel(fitted(panel.y_name, PANEL, LETTERS))
+        axes.set_ylabel(axis_name(panel.y_name, high))
         axes.set_title(fitted(panel.title, room, LETTERS))
         if i + columns >= len(figure.panels):
             axes.tick_params(labelbottom=True)
-            axes.set_xlabel(fitted(figure.x_name, room, LETTERS))
+            axes.set_xlabel(axis_name(figure.x_name, room))
     canvas.align_ylabels()
     add_legend(canvas, _handles(figure, names))
     return canvas

@@ -10,15 +10,14 @@ from numpy.typing import NDArray
 from prunekit.figures import Points
 from prunekit.report.drawing.style import (
     COLUMN,
-    LETTERS,
     MARGIN,
     MOST_VECTORS,
     MUTED,
     STRONG,
     add_legend,
     area_of,
+    axis_name,
     dot,
-    fitted,
     say,
     sheet,
 )
@@ -49,8 +48,8 @@ def draw_points(figure: Points) -> Canvas:
         handles.insert(0, dot(colour, f"{chosen.sum():,} {name}"))
     if figure.diagonal:
         _add_diagonal(axes, np.concatenate([x, y]))
-    axes.set_xlabel(fitted(figure.x_name, COLUMN - MARGIN, LETTERS))
-    axes.set_ylabel(fitted(figure.y_name, COLUMN - MARGIN, LETTERS))
+    axes.set_xlabel(axis_name(figure.x_name, COLUMN - MARGIN))
+    axes.set_ylabel(axis_name(figure.y_name, COLUMN - MARGIN))
     add_legend(canvas, handles)
     return canvas
 

@@ -154,6 +154,11 @@ def fitted(text: str, inches: float, size: float = SMALL) -> str:
     return short
 
 
+def axis_name(text: str, inches: float) -> str:
+    """Return the name of an axis that is ``inches`` long, beginning with a capital."""
+    return fitted(text[:1].upper() + text[1:], inches, LETTERS)
+
+
 def wrapped(text: str, inches: float, size: float = SMALL) -> list[str]:
     """Return ``text`` in as many lines of at most ``inches`` as it needs."""
     lines: list[str] = []
