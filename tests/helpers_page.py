@@ -8,8 +8,31 @@ from html.parser import HTMLParser
 
 import numpy as np
 
+from prunekit.protocols import Comparison
+from prunekit.report.arrays import About, ArrayStudy
 from prunekit.report.build import build_report
 from prunekit.report.page import to_html
+
+HOSTILE = '<script>alert(1)</script></script>"&'
+
+
+def make_hostile(study):
+    """Call the data, a class, the examples, the pruned population and whatever is said by a name that is markup."""
+    arrays = study.columns
+    sparse = arrays.populations["sparse"]
+    sparse.name = HOSTILE
+    names = (HOSTILE, *arrays.classes[1:])
+    ids = (*(f"{i}" for i in range(len(arrays.ids) - 1)), HOSTILE)
+    populations = {"dense": arrays.populations["dense"], HOSTILE: sparse}
+    last = len(ids) - 1
+    sparse.columns["prediction"][:, last] = (populations["dense"]["prediction"][0, last] + 1) % len(names)
+    populations["dense"].columns["prediction"][:, last] = populations["dense"]["prediction"][0, last]
+    study.columns = ArrayStudy(names, ids, arrays.labels, populations)
+    study.comparisons = [Comparison("dense", HOSTILE, None, True)]
+    study.name = study.data["name"] = HOSTILE
+    study.notes = study.readings = [HOSTILE]
+    recipe = {"populations": {HOSTILE: {"from": HOSTILE, "stages": {HOSTILE: {"objective": HOSTILE}}}}}
+    study.about = About(HOSTILE, recipe, HOSTILE, (0,), (HOSTILE,))
 
 
 def pixels(shape=(3, 8, 8)):
