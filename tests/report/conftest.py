@@ -54,7 +54,7 @@ def make_study(
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make() -> Make:
     return make_study
 

@@ -59,11 +59,9 @@ def allowed(url, path):
 
 
 @pytest.fixture(scope="module")
-def html():
-    """Hundreds of examples changed in the second comparison."""
-    from conftest import make_study
-
-    study = make_study(members=5, examples=700, harm=0.35)
+def html(make):
+    """Return a page with more changed examples than it shows at first."""
+    study = make(members=5, examples=700, harm=0.35)
     study.images = pixels((3, 6, 6))
     return page_of(study)
 
