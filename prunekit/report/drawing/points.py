@@ -39,10 +39,11 @@ def draw_points(figure: Points) -> Canvas:
     marked = figure.marked[finite]
     area = area_of(len(x))
     distinct = len(np.unique(np.stack([x, y]), axis=1).T) / len(x)
+    share = marked.mean()
     handles: list[Artist] = []
     for chosen, name, colour, size, alpha in (
         (~marked, figure.rest_name, MUTED, area, max(0.15, 0.5 * distinct)),  # the more coincide, the paler each is
-        (marked, figure.marked_name, STRONG, 2 * area, 0.8),
+        (marked, figure.marked_name, STRONG, max(1, 2 - 5 * share) * area, max(0.4, 0.8 - share)),  # many hide the rest
     ):
         axes.scatter(x[chosen], y[chosen], size, colour, alpha=alpha, linewidths=0, rasterized=len(x) > MOST_VECTORS)
         handles.insert(0, dot(colour, f"{chosen.sum():,} {name}"))
