@@ -80,7 +80,8 @@ class _WorkerProcess:
         self.ready = False
         with log.open("ab") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "prunekit.worker"],
+                # -P: no file of the working folder stands in for a module
+                [sys.executable, "-P", "-m", "prunekit.worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

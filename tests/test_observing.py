@@ -106,6 +106,15 @@ def test_a_measure_added_later_observes_the_members_it_asks_for(store: Path, lat
     assert np.isfinite(study.columns.populations["sparse"]["margin"]).all()
 
 
+def test_a_file_in_the_working_folder_stands_in_for_no_module(
+    store: Path, later: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "html.py").write_text("raise RuntimeError('the wrong html')")
+    monkeypatch.chdir(tmp_path)
+    study = load_study(store, measures=["later"], files=[later])
+    assert "margin" in study.columns.populations["dense"].columns  # type: ignore[attr-defined]
+
+
 def test_what_is_stored_is_not_computed_again_and_what_is_missing_is_added(store: Path, later: Path) -> None:
     load_study(store, measures=["later"], files=[later])
     before = {path: path.stat().st_mtime_ns for path in store.glob("observations/*/*")}

@@ -251,7 +251,7 @@ def _figure(comparison: Comparison, before: _Layers, after: _Layers) -> Bars:
     said = "The same share is left of all." if np.ptp(left) < 0.005 else f"Least is left of {least}, most of {most}."
     omitted = len(after.names) - len(shown)
     return Bars(
-        name=f"layers_{comparison.reference}_{comparison.pruned}",
+        name=f"layers.{comparison.reference}-{comparison.pruned}",
         title=f"Weights left by layer: {comparison.reference} → {comparison.pruned}",
         caption=f"Share of the weights of each layer that are not zero, mean over {len(after.zeros)} members of "
         f"{comparison.pruned}; {100 * (1 - after.zero_overall):.2f} % of all weights. {said}"
