@@ -73,9 +73,9 @@ def test_the_answer_is_the_three_sentences_of_the_report(make):
     whom, certainty = ["class 3 lost most", ""], ["p = 0.01", ""]
     (first, second), _ = answered(make(members=3), [Told(whom=whom, certainty=certainty)])
     assert (first.cost, first.whom) == ("90 % of the weights pruned: clause 0.", "Class 3 lost most.")
-    assert first.certainty == "P = 0.01."
+    assert first.certainty == "3 + 3 members, and no test of what they show. P = 0.01."
     assert second.whom == "No measure of this study looks at whom it cost."
-    assert second.certainty == "3 + 3 members; no measure of this study has a word on how sure this is."
+    assert second.certainty == "3 + 3 members, and no test of what they show."
 
 
 def test_headline_numbers_stand_beside_with_what_it_takes_to_judge_them(make):
@@ -86,6 +86,8 @@ def test_headline_numbers_stand_beside_with_what_it_takes_to_judge_them(make):
     assert (accuracy.value, accuracy.note, accuracy.marked) == ("97.7 → 91.0", "± 0.5 → ± 1.2", False)
     assert (pie.value, pie.marked) == ("7*", True)
     assert pie.note == "95 % from 3.0 to 9.0 · 2.2 by chance · p = 0.02, 0.01 at best"
+    assert first.certainty == "3 + 3 members: p of PIE is 0.02, and the smallest that so few can reach is 0.01."
+    assert second.certainty == "3 + 3 members: p of PIE is 1."
     assert [(each.value, each.marked) for each in second.figures] == [("97.0 → 91.0", False), ("0", False)]
 
 
@@ -109,7 +111,10 @@ def test_of_many_comparisons_the_ranges_the_marks_and_the_worst_are_said(make):
 
 def test_members_too_few_to_tell_are_said_to_be(make):
     numbers = [Number(7, p=0.5, smallest_p=0.5), Number(3, p=1.0, smallest_p=0.5)]
-    _, everything = answered(make(members=2), [Told(numbers=numbers)])
+    (first, _), everything = answered(make(members=2), [Told(numbers=numbers)])
+    assert first.certainty == (
+        "2 + 2 members are too few to tell PIE from seed noise: the smallest p that they can reach is 0.5."
+    )
     assert everything.certainty == (
         "2 members per population; too few to tell any PIE from seed noise (the smallest p that they can reach is 0.5)."
     )

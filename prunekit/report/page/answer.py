@@ -49,21 +49,42 @@ def answers(report: Report, comparisons: Sequence[Comparison], populations: Popu
     found = []
     for i, (comparison, sentence) in enumerate(zip(comparisons, report.sentences, strict=True)):
         members = " + ".join(str(len(populations[name].seeds)) for name in (comparison.reference, comparison.pruned))
+        tested = [
+            headline
+            for headline in _headlines(report)
+            if headline.comparisons and headline.comparisons[i].p is not None
+        ]
+        certainty = [_reached(members, headline.name, headline.comparisons[i]) for headline in tested]
         found.append(
             Answer(
                 sentence.comparison,
                 sentence.text,
                 sentence.whom or NOBODY,
-                sentence.certainty or f"{members} members; no measure of this study has a word on how sure this is.",
+                " ".join(
+                    [*(certainty or [f"{members} members, and no test of what they show."]), sentence.certainty]
+                ).strip(),
                 tuple(_key_figures(report, i, comparison)),
             )
         )
     return found
 
 
+def _reached(members: str, name: str, number: Number) -> str:
+    """Say what a test gave, and what it could have given at best."""
+    best = number.smallest_p
+    if best is not None and best > LEVEL:
+        return f"{members} members are too few to tell {name} from seed noise: the smallest p that they can reach is {best:.2g}."
+    reach = f", and the smallest that so few can reach is {best:.2g}" if best is not None else ""
+    return f"{members} members: p of {name} is {number.p:.2g}{reach}."
+
+
+def _headlines(report: Report) -> list[Headline]:
+    return [summary.headline for summary in report.by_measure.values() if summary.headline is not None]
+
+
 def answer_of_all(report: Report, comparisons: Sequence[Comparison], populations: Populations) -> Answer:
     """Return what all comparisons, at least one, come to: ranges of the headline numbers and where they end."""
-    headlines = [summary.headline for summary in report.by_measure.values() if summary.headline is not None]
+    headlines = _headlines(report)
     tested = [headline for headline in headlines if headline.comparisons]
     cost = [text for headline in headlines if (text := _range(headline, report, comparisons))]
     pruned = shares([populations[each.pruned].sparsity for each in comparisons])
@@ -143,10 +164,7 @@ def _members(comparisons: Sequence[Comparison], populations: Populations) -> str
 
 def _key_figures(report: Report, i: int, comparison: Comparison) -> Iterator[KeyFigure]:
     """Yield the headline numbers of comparison ``i``; those of populations from the reference to the pruned one."""
-    for summary in report.by_measure.values():
-        headline = summary.headline
-        if headline is None:
-            continue
+    for headline in _headlines(report):
         column = Column(headline.name, headline.format)
         if headline.comparisons:
             number = headline.comparisons[i]
