@@ -73,7 +73,8 @@ def _reached(members: str, name: str, number: Number) -> str:
     """Say what a test gave, and what it could have given at best."""
     best = number.smallest_p
     if best is not None and best > LEVEL:
-        return f"{members} members are too few to tell {name} from seed noise: the smallest p that they can reach is {best:.2g}."
+        few = f"{members} members are too few to tell {name} from seed noise"
+        return f"{few}: the smallest p that they can reach is {best:.2g}."
     reach = f", and the smallest that so few can reach is {best:.2g}" if best is not None else ""
     return f"{members} members: p of {name} is {number.p:.2g}{reach}."
 
