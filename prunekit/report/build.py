@@ -20,6 +20,9 @@ from prunekit.report.published import as_json as published_as_json
 from prunekit.report.published import with_published
 from prunekit.tables import Headline, Summary, Table
 
+MOST_IN_FULL = 4
+"""Comparisons up to which a reader sees everything of each at once."""
+
 
 @dataclass(frozen=True)
 class Sentence:

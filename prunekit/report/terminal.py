@@ -13,13 +13,11 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from prunekit.report.build import Report
+from prunekit.report.build import MOST_IN_FULL, Report
 from prunekit.report.cells import ABSENT, is_numeric, shown
 from prunekit.report.grouped import GAP, grouped
 from prunekit.tables import Table
 
-MOST_IN_FULL = 4
-"""Comparisons up to which everything is shown of each."""
 MOST_ROWS = 30
 """Rows that are shown of a table about one comparison; the other formats hold all of them."""
 PIPE_WIDTH = 120

@@ -10,10 +10,10 @@ from typing import Any
 import prunekit
 from prunekit.protocols import Comparison
 from prunekit.report.arrays import LoadedStudy
-from prunekit.report.build import Report
+from prunekit.report.build import MOST_IN_FULL, Report
 from prunekit.report.cells import LEVEL, MARK, is_marked
 from prunekit.report.files import check_file, replacing
-from prunekit.report.page.answer import MOST_IN_FULL, answer_of_all, answers
+from prunekit.report.page.answer import answer_of_all, answers
 from prunekit.report.page.asked import described, facts, population_table
 from prunekit.report.page.gallery import Gallery, build_gallery
 from prunekit.report.page.limits import limits

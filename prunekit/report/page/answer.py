@@ -6,14 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from prunekit.protocols import Comparison, PopulationColumns
-from prunekit.report.build import Report
+from prunekit.report.build import MOST_IN_FULL, Report
 from prunekit.report.cells import LEVEL, exists, is_marked, shown
 from prunekit.report.page.asked import ends, shares
 from prunekit.report.page.parts import judged
 from prunekit.tables import Column, Headline, Number
-
-MOST_IN_FULL = 4
-"""Comparisons up to which each has its own sentences; of more there are sentences about all of them, too."""
 
 NOBODY = "No measure of this study looks at whom it cost."
 
@@ -49,23 +46,13 @@ def answers(report: Report, comparisons: Sequence[Comparison], populations: Popu
     found = []
     for i, (comparison, sentence) in enumerate(zip(comparisons, report.sentences, strict=True)):
         members = " + ".join(str(len(populations[name].seeds)) for name in (comparison.reference, comparison.pruned))
-        tested = [
-            headline
-            for headline in _headlines(report)
-            if headline.comparisons and headline.comparisons[i].p is not None
-        ]
-        certainty = [_reached(members, headline.name, headline.comparisons[i]) for headline in tested]
-        found.append(
-            Answer(
-                sentence.comparison,
-                sentence.text,
-                sentence.whom or NOBODY,
-                " ".join(
-                    [*(certainty or [f"{members} members, and no test of what they show."]), sentence.certainty]
-                ).strip(),
-                tuple(_key_figures(report, i, comparison)),
-            )
-        )
+        tests = [(headline.name, headline.comparisons[i]) for headline in _headlines(report) if headline.comparisons]
+        certainty = [_reached(members, name, number) for name, number in tests if number.p is not None]
+        certainty = certainty or [f"{members} members, and no test of what they show."]
+        certainty += [sentence.certainty] if sentence.certainty else []
+        figures = tuple(_key_figures(report, i, comparison))
+        whom = sentence.whom or NOBODY
+        found.append(Answer(sentence.comparison, sentence.text, whom, " ".join(certainty), figures))
     return found
 
 
