@@ -42,7 +42,7 @@ def store(tmp_path_factory):
                 "ids": "made-up",
                 "classes": CLASSES,
                 "zeros": {"zeros": 9 if name == "sparse" else 0, "total": 10},
-                "made_on": [{"device": "cpu", "name": "x", "torch": "none"}],
+                "made_on": [{"device": "cpu", "name": "x", "torch": "none", "prunekit": "0"}],
                 "emptied": [],
             }
             wrong = rng.random(EXAMPLES) < 0.3
@@ -58,6 +58,7 @@ def store(tmp_path_factory):
             store.save_observation(f"{name}{seed}", "test", scores, record, columns_of(QScore(), registry))
     plan = {
         "study": "made-up",
+        "description": "",
         "identity": "made-up-0",
         "data": {"name": "made-up", "split": "test", "examples": EXAMPLES},
         "plugins": [],
@@ -65,7 +66,7 @@ def store(tmp_path_factory):
         "comparisons": [{"reference": "dense", "pruned": "sparse"}, {"reference": "control", "pruned": "sparse"}],
         "populations": populations,
     }
-    store.save_study("made-up-0", {}, plan)
+    store.save_study("made-up-0", {"model": "wrn16_2"}, plan)
     return store.root
 
 
@@ -119,7 +120,7 @@ def test_published_numbers_stand_in_every_format(store, layout, tmp_path):
         "source": "A paper, Table 7",
         "populations": {"sparse": {"pie": 273, "accuracy": [89.47, 0.36]}},
     }
-    Store(runs).save_study("made-up-0", {}, plan)
+    Store(runs).save_study("made-up-0", {"model": "wrn16_2"}, plan)
     arguments = ("--out", runs, "--format", layout)
     with_them, without = report(*arguments, "--published"), report(*arguments)
     assert with_them.returncode == without.returncode == 0
