@@ -259,12 +259,12 @@ def _class_figure(study: StudyColumns, changes: Sequence[Change]) -> Bars:
 def _example_figure(change: Change, exemplars: Sequence[Exemplar]) -> Exemplars:
     """Figure 6 of Corti et al."""
     shown = tuple(exemplars[:PICTURED])
-    which = f"The {len(shown)} PIEs" if len(shown) < len(exemplars) else "All PIEs"
+    which = f"The {len(shown)} of" if len(shown) < len(exemplars) else "All"
     return Exemplars(
         name=f"pie-examples.{change.reference.name}-{change.other.name}",
         title=f"PIEs whose votes changed most: {change.where}",
-        caption=f"{which} of {len(exemplars):,} whose votes changed most (total variation distance between the vote "
-        f"shares), with their modal labels in {change.reference.name} and in {change.other.name}.",
+        caption=f"{which} {len(exemplars):,} PIEs, those whose votes changed most first (total variation distance "
+        f"between the vote shares), with their modal labels in {change.reference.name} and in {change.other.name}.",
         detail=True,
         reference=change.reference.name,
         pruned=change.other.name,

@@ -177,7 +177,9 @@ def test_the_figure_of_examples_has_the_first_24():
     assert len(summary.exemplars[0]) > 24
     assert figure.exemplars == summary.exemplars[0][:24]
     assert (figure.reference, figure.pruned) == ("dense", "sparse")
-    assert figure.caption.startswith(f"The 24 PIEs of {len(summary.exemplars[0])} whose votes changed most")
+    assert figure.caption.startswith(
+        f"The 24 of {len(summary.exemplars[0])} PIEs, those whose votes changed most first"
+    )
 
 
 def test_readings_of_many_comparisons_are_said_once():
