@@ -111,6 +111,15 @@ def test_figures_are_written_into_a_folder_and_counted_on_stderr(store, tmp_path
     assert written == [stem + suffix for stem in stems for suffix in (".png", ".svg")]
 
 
+def test_the_page_is_written_beside_the_tables(store, tmp_path):
+    path = tmp_path / "report.html"
+    result = report("--out", store, "--html", path)
+    assert result.returncode == 0
+    assert result.stdout.startswith("made-up: 40 test images of made-up\n")
+    assert result.stderr == f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)\n"
+    assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
 @pytest.mark.parametrize("layout", ["table", "json", "csv", "markdown", "latex"])
 def test_published_numbers_stand_in_every_format(store, layout, tmp_path):
     runs = tmp_path / "runs"
@@ -138,6 +147,7 @@ def test_published_numbers_stand_in_every_format(store, layout, tmp_path):
         (["--compare", ""], "expected the reference and what is compared with it"),
         (["--examples", "examples.xlsx"], "expected a file that ends in .csv or .parquet"),
         (["--figures", "nowhere/figures"], "--figures nowhere/figures: there is no folder nowhere"),
+        (["--html", "nowhere/report.html"], "--html nowhere/report.html: there is no folder nowhere"),
         (["--format", "yaml"], "'yaml' is not one of"),
         (["--published"], "--published: the recipe of 'made-up' has no published numbers of what is compared"),
         (["nothing"], "nothing"),
