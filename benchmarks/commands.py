@@ -29,6 +29,15 @@ def alternating(*commands: list[str]) -> list[float]:
     return [statistics.median(each) for each in zip(*times, strict=True)]
 
 
+def measures_but(name: str) -> list[str]:
+    """Return the measures that need no option, without one of them."""
+    from prunekit.registry import registry
+
+    entries = list(registry.entries("measure"))
+    ready = [e.name for e in entries if not any(field.is_required() for field in e.plugin.model_fields.values())]
+    return [each for each in ready if each != name]
+
+
 def main() -> None:
     """Print the times."""
     python, help_, plugins = alternating(
@@ -42,9 +51,17 @@ def main() -> None:
             run = seconds([PRUNEKIT, "run", "scl_onshot_90", "--out", folder])
             again = seconds([PRUNEKIT, "run", "scl_onshot_90", "--out", folder])
             report = seconds([PRUNEKIT, "report", "--out", folder, "--compare", "dense,sparse"])
+            page = [PRUNEKIT, "report", "--out", folder, "--html", f"{folder}/report.html"]
+            added = [option for name in measures_but("umap") for option in ("--measure", name)]
+            first = seconds([*page, *added])
+            umap = seconds([*page, "--measure", "umap"])
+            all_again = seconds([*page, "--measure", "all"])
         print(f"main job, 8 members     {run:6.1f} s")
         print(f"the same command again  {again:6.2f} s")
         print(f"its report              {report:6.2f} s")
+        print(f"its page, measuring     {first:6.1f} s   every measure but umap")
+        print(f"its page, with umap     {umap:6.1f} s   which is compiled at its first use")
+        print(f"the page of all again   {all_again:6.1f} s")
 
 
 if __name__ == "__main__":
