@@ -158,7 +158,7 @@ class Mapped(Measure):
 def test_limits_are_those_that_apply(make):
     text = said(make())
     assert "8 members per population" in text
-    assert "The smallest p that so few can reach is 0.016" in text
+    assert "The smallest p of PIE that so few can reach is 0.016" in text
     assert "200 test images of made-up" in text
     assert "the true label plays no part" in text
     assert "Sparsity counts weights" in text
@@ -168,7 +168,7 @@ def test_limits_are_those_that_apply(make):
 
 
 def test_few_members_cannot_show_anything_and_one_is_no_population(make):
-    assert "however large a change is" in said(make(members=3))
+    assert "however large it is, they cannot tell it from seed noise" in said(make(members=3))
     text = said(make(members=1))
     assert text.startswith("One network per population")
     assert "smallest p" not in text

@@ -14,6 +14,8 @@ from prunekit.report.arrays import NoImagesError
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 DESK, PHONE = (1280, 900), (360, 740)
+PAGE = 30
+"""Cards that are laid out at first, and with every click for more."""
 OUTCOMES = ["now wrong", "now right", "wrong before and now"]
 
 
@@ -88,14 +90,14 @@ def card_id(text):
 def test_the_first_cards_are_the_largest_changes(look, html):
     page = look(html)
     everything, _ = held(html)
-    assert len(everything) > 60
+    assert len(everything) > 2 * PAGE
     shown = cards(page)
-    assert [card_id(each) for each in shown] == [each[0] for each in everything[:60]]
+    assert [card_id(each) for each in shown] == [each[0] for each in everything[:PAGE]]
     changes = [float(re.search(r"vote change ([\d.]+)", each)[1]) for each in shown]
     assert changes == sorted(changes, reverse=True)
-    assert page.locator("#count").inner_text() == f"{len(everything)} examples, 60 shown."
+    assert page.locator("#count").inner_text() == f"{len(everything)} examples, {PAGE} shown."
     page.locator("#more").click()
-    assert page.locator(".card").count() == min(120, len(everything))
+    assert page.locator(".card").count() == min(2 * PAGE, len(everything))
 
 
 def test_votes_are_counted_in_members(look, html):
@@ -108,7 +110,7 @@ def test_images_are_those_of_the_examples(look, html):
     page = look(html)
     everything, _ = held(html)
     page.wait_for_timeout(200)
-    for position in (0, 7, 59):
+    for position in (0, 7, PAGE - 1):
         painted = page.evaluate(
             "i => [...document.querySelectorAll('.card canvas')[i].getContext('2d').getImageData(0, 0, 6, 6).data]",
             position,
@@ -128,7 +130,7 @@ def test_filters_filter(look, html):
     assert all(f"true class {names[label]}:" in each for each in cards(page))
     page.locator("#direction").select_option(f"{before},{after}")
     both = [each for each in of_class if each[2:4] == (before, after)]
-    assert [card_id(each) for each in cards(page)] == [each[0] for each in both][:60]
+    assert [card_id(each) for each in cards(page)] == [each[0] for each in both][:PAGE]
     page.locator("#of-class").select_option("")
     page.locator("#direction").select_option("")
     wrong = [each for each in everything if each[1] == each[2]]
@@ -144,7 +146,7 @@ def test_sorting_sorts(look, html):
     assert card_id(cards(page)[0]) in [each[0] for each in everything if each[4] == everything[-1][4]]
     page.locator("#order").select_option("id")
     numbers = [int(card_id(each).removeprefix("test/")) for each in cards(page)]
-    assert numbers == sorted(int(each[0].removeprefix("test/")) for each in everything)[:60]
+    assert numbers == sorted(int(each[0].removeprefix("test/")) for each in everything)[:PAGE]
 
 
 def test_search_finds_by_id_and_escape_leaves(look, html):
@@ -158,7 +160,7 @@ def test_search_finds_by_id_and_escape_leaves(look, html):
     page.keyboard.press("Escape")
     assert page.locator("#search").input_value() == ""
     assert page.evaluate("document.activeElement.id") != "search"
-    assert page.locator(".card").count() == 60
+    assert page.locator(".card").count() == PAGE
     page.locator("#search").fill("no such id")
     assert page.locator("#count").inner_text().startswith("0 of ")
 
@@ -180,9 +182,9 @@ def test_arrows_move_between_cards_and_enter_enlarges(look, html):
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("ArrowLeft")
     assert at() == 0
-    for _ in range(60 // row + 1):
+    for _ in range(PAGE // row + 1):
         page.keyboard.press("ArrowDown")
-    assert at() >= 60  # more were laid out on the way
+    assert at() >= PAGE  # more were laid out on the way
     page.locator(".card").nth(2).focus()
     page.locator(".card").nth(2).press("Enter")
     assert page.locator("#large-id").inner_text() == everything[2][0]

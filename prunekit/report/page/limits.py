@@ -48,23 +48,19 @@ def _members(report: Report, sizes: Sequence[int]) -> str:
             "One network per population: another seed may differ from it as much as the pruned network does, and "
             "nothing here can tell the two apart."
         )
-    reached = [number.smallest_p for number in _judged(report) if number.smallest_p is not None]
     text = f"{ends(sizes)} members per population, which differ in their seeds alone"
+    reached = [(number.smallest_p, name) for name, number in _tested(report) if number.smallest_p is not None]
     if not reached:
         return f"{text}: another way to train them, or other training images, are other sources of change."
-    if min(reached) > LEVEL:
-        return (
-            f"{text}. The smallest p that so few can reach is {min(reached):.2g}: however large a change is, they "
-            f"cannot show at the level {LEVEL:g} that it is more than seed noise."
-        )
-    return (
-        f"{text}. The smallest p that so few can reach is {min(reached):.2g}, and a change that they do not tell from "
-        "seed noise may still be one."
-    )
+    best, name = min(reached)
+    text += f". The smallest p of {name} that so few can reach is {best:.2g}"
+    if best > LEVEL:
+        return f"{text}: however large it is, they cannot tell it from seed noise at the level {LEVEL:g}."
+    return f"{text}, and a change that they do not tell from seed noise may still be one."
 
 
 def _many(report: Report) -> Iterator[str]:
-    tests = len(_judged(report))
+    tests = len(_tested(report))
     if LEVEL * tests >= 1:
         yield (
             f"{tests} headline numbers are tested, each on its own: if pruning changed nothing, {LEVEL * tests:.2g} of "
@@ -72,7 +68,7 @@ def _many(report: Report) -> Iterator[str]:
         )
 
 
-def _judged(report: Report) -> list[Number]:
-    """Return the headline numbers of comparisons that were tested."""
-    headlines = (summary.headline for summary in report.by_measure.values() if summary.headline is not None)
-    return [number for headline in headlines for number in headline.comparisons if number.p is not None]
+def _tested(report: Report) -> list[tuple[str, Number]]:
+    """Return the headline numbers of comparisons that were tested, and what they are called."""
+    headlines = [summary.headline for summary in report.by_measure.values() if summary.headline is not None]
+    return [(each.name, number) for each in headlines for number in each.comparisons if number.p is not None]

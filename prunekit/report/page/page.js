@@ -46,7 +46,7 @@
 
   if (!$("#gallery-data")) return;
   const data = JSON.parse($("#gallery-data").textContent);
-  const PAGE = matchMedia("(max-width: 40rem)").matches ? 24 : 60;
+  const PAGE = matchMedia("(max-width: 40rem)").matches ? 16 : 30;
   const OUTCOMES = ["now wrong", "now right", "wrong before and now"];
   const cards = $("#cards");
   const [ofClass, direction, outcome, order, search] = ["#of-class", "#direction", "#outcome", "#order", "#search"].map((id) => $(id));
