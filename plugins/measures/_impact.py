@@ -247,7 +247,7 @@ def whom(impact: Impact) -> str:
         worst, more = lost[0], len(lost) - 1
         others = f" and {more} more {words.many if more > 1 else words.one}" if more else ""
         return (
-            f"it fell on {impact.names[worst]} ({words.what} {_points(impact.change[worst])}, accuracy overall "
+            f"it fell on {words.one} {impact.names[worst]} ({words.what} {_points(impact.change[worst])}, accuracy overall "
             f"{_points(impact.overall)}, adjusted p = {p[worst]:.2g}){others}"
         )
     losing = p[impact.losing & ~np.isnan(p)]

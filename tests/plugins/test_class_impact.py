@@ -74,7 +74,7 @@ def test_a_class_that_pruning_forgets_is_named():
     summary = summarise(dense=members(1), sparse=sparse)
     assert summary.comparisons[0]["most"] == "dog"
     assert summary.comparisons[0]["lost"] == 1
-    assert summary.whom[0].startswith("it fell on dog (recall −")
+    assert summary.whom[0].startswith("it fell on class dog (recall −")
 
 
 def test_the_precision_is_that_of_members_that_predict_the_class():

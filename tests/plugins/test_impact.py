@@ -147,7 +147,9 @@ def test_a_class_that_all_members_lose_has_a_test_where_members_differ_overall()
     found = impact([[1.0]] * 3, [[0.0]] * 3, ["ship"], before=before, after=after)
     assert np.isnan(found.p).all()
     assert found.significant.all()
-    assert whom(found).startswith("it fell on ship (recall −100.0 points, accuracy overall −10.0 points, adjusted p = ")
+    assert whom(found).startswith(
+        "it fell on class ship (recall −100.0 points, accuracy overall −10.0 points, adjusted p = "
+    )
 
 
 def test_what_all_examples_are_in_changes_as_all_do():
@@ -165,7 +167,7 @@ def test_the_worst_loss_is_named_with_the_larger_p_of_both_tests():
     assert found.totals() == {"most": "cat", "lost": 1, "significant": 3}
     change, overall, p = -100 * found.change[1], -100 * found.overall, max(found.adjusted[1], found.own[1])
     assert whom(found) == (
-        f"it fell on cat (recall −{change:.1f} points, accuracy overall −{overall:.1f} points, adjusted p = {p:.2g})"
+        f"it fell on class cat (recall −{change:.1f} points, accuracy overall −{overall:.1f} points, adjusted p = {p:.2g})"
     )
 
 

@@ -110,7 +110,7 @@ def test_the_group_that_lost_is_named_with_its_column(write):
     path = write(rows(light=np.where(half, "dark", "bright").tolist()))
     summary = Subgroups(groups=path).summarise(study(sparse=sparse), [COMPARISON])
     assert summary.comparisons[0]["most"] == "light = dark"
-    assert summary.whom[0].startswith("it fell on light = dark (accuracy −")
+    assert summary.whom[0].startswith("it fell on group light = dark (accuracy −")
     assert [row[0] for row in summary.tables[0].rows] == ["light = bright", "light = dark"]
     assert [row[1] for row in summary.tables[0].rows] == [40, 20]
     assert summary.figures[0].categories == ("light = bright", "light = dark")
