@@ -247,8 +247,8 @@ def whom(impact: Impact) -> str:
         worst, more = lost[0], len(lost) - 1
         others = f" and {more} more {words.many if more > 1 else words.one}" if more else ""
         return (
-            f"it fell on {words.one} {impact.names[worst]} ({words.what} {_points(impact.change[worst])}, accuracy overall "
-            f"{_points(impact.overall)}, adjusted p = {p[worst]:.2g}){others}"
+            f"it fell on {words.one} {impact.names[worst]} ({words.what} {_points(impact.change[worst])}, "
+            f"accuracy overall {_points(impact.overall)}, adjusted p = {p[worst]:.2g}){others}"
         )
     losing = p[impact.losing & ~np.isnan(p)]
     said = [f"smallest adjusted p = {losing.min():.2g}"] if len(losing) else []

@@ -167,7 +167,8 @@ def test_the_worst_loss_is_named_with_the_larger_p_of_both_tests():
     assert found.totals() == {"most": "cat", "lost": 1, "significant": 3}
     change, overall, p = -100 * found.change[1], -100 * found.overall, max(found.adjusted[1], found.own[1])
     assert whom(found) == (
-        f"it fell on class cat (recall −{change:.1f} points, accuracy overall −{overall:.1f} points, adjusted p = {p:.2g})"
+        f"it fell on class cat (recall −{change:.1f} points, accuracy overall −{overall:.1f} points, "
+        f"adjusted p = {p:.2g})"
     )
 
 
