@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -14,7 +15,8 @@ from prunekit import seeds
 from prunekit.data import DeviceData, Part
 from prunekit.errors import InputError, PrunekitError
 from prunekit.layers import layers_of
-from prunekit.protocols import Backbone, DataSummary, ImageShape, Layer
+from prunekit.probes import representations
+from prunekit.protocols import Backbone, DataSummary, ImageShape, Layer, Representation
 
 
 class Network(nn.Module):
@@ -25,6 +27,8 @@ class Network(nn.Module):
         self.encoder = encoder
         self.head = head
         self.projector: nn.Sequential | None = None
+        self.probes: Mapping[str, Sequence[str]] = {}
+        """Sets of probe points that have a name for this encoder: see :meth:`prunekit.Backbone.probes`."""
 
     def features(self, images: Tensor) -> Tensor:
         """Float [B, C, H, W] → [B, D]."""
@@ -82,6 +86,7 @@ def build_network(backbone: Backbone, summary: DataSummary, seed: int, *, weight
             found = list(features.shape) if isinstance(features, Tensor) else type(features).__name__
             raise InputError(f"backbone {_name(backbone)}: expected features [B, D] of 2 images, got {found}")
         network = Network(encoder, nn.Linear(features.shape[1], len(summary.classes))).train()
+        network.probes = backbone.probes(encoder)
         if weights:
             _load_weights(backbone, encoder, summary.shape)
         return network
@@ -143,6 +148,10 @@ class ObservedNetwork:
     def bank_labels(self) -> NDArray[np.int64]:
         """[B]: true classes of the training images."""
         return self._data.source.train.labels
+
+    def representations(self, probes: str | Sequence[str], *, pool: bool) -> Iterator[Representation]:
+        """Yield what the probes hold of the training images and of the observed part: see :mod:`prunekit.probes`."""
+        return representations(self._network, self._data, self._part, probes, pool=pool)
 
     def layers(self) -> tuple[Layer, ...]:
         """Return the layers with weights, in the order of the network."""

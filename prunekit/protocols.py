@@ -255,6 +255,13 @@ class Backbone(Plugin):
         Called only where a member begins, not where the plan is made or weights of a stored stage follow. May download.
         """
 
+    def probes(self, encoder: nn.Module) -> Mapping[str, Sequence[str]]:
+        """Return sets of probe points of such an encoder, by name; ``paper`` are those that a paper took.
+
+        Each is a list of names of points or patterns of them, see :mod:`prunekit.probes`. By default there are none.
+        """
+        return {}
+
 
 # ------------------------------------------------------------------------------------------------------------- data
 
@@ -356,9 +363,11 @@ class ObservedMember(Protocol):
         """[B]: true classes of the training images."""
 
     def representations(self, probes: str | Sequence[str], *, pool: bool) -> Iterator[Representation]:
-        """Yield what the probes hold, the one next to the input first; see :mod:`prunekit.probes` for their names.
+        """Yield what the probes hold, in the order of execution; see :mod:`prunekit.probes` for their names.
 
-        With ``pool`` maps are averaged over their positions, else flattened. Only a few are in memory at a time.
+        With ``pool`` maps are averaged over their positions and tokens over each other, else flattened. Only a few are
+        in memory at a time, if the caller lets go of each before it takes the next. Where the training images are the
+        observed split, bank and queries are the same array. Raises InputError where nothing matches ``probes``.
         """
 
     def layers(self) -> tuple[Layer, ...]:

@@ -41,6 +41,18 @@ class WideResNet(Backbone):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         return encoder
 
+    def probes(self, encoder: nn.Module) -> dict[str, list[str]]:
+        """Name the points of Corti et al. 2022, 16 in ``wrn16_2``.
+
+        The stem; in each block the activated output of the first convolution and the output of the second one; what a
+        block returns whose shortcut is the identity.
+        """
+        points = ["stem"]
+        for name, block in encoder.named_modules():
+            if isinstance(block, Block):
+                points += [f"{name}.conv2:input", f"{name}.conv2", *([] if block.shortcut else [name])]
+        return {"paper": points}
+
 
 class Encoder(nn.Module):
     """Float [B, C, H, W] → [B, 64·width]."""

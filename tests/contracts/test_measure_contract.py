@@ -13,7 +13,7 @@ from helpers_umap import stand_in
 
 from prunekit.figures import Figure
 from prunekit.observations import checked_columns
-from prunekit.protocols import Comparison, Layer
+from prunekit.protocols import Comparison, Layer, Representation
 from prunekit.registry import registry
 from prunekit.report.arrays import ArrayPopulation, ArrayStudy
 from prunekit.report.build import as_json
@@ -22,6 +22,10 @@ from prunekit.study import columns_of
 from prunekit.tables import Summary
 
 MEASURES = registry.names("measure")
+
+
+BANK = np.random.default_rng(98).random((40, 6), dtype=np.float32)
+"""Features of training images."""
 
 
 class Member:
@@ -40,6 +44,13 @@ class Member:
 
     def labels(self):
         return np.arange(len(self._logits)) % self._logits.shape[1]
+
+    def bank_labels(self):
+        return np.arange(len(BANK)) % self._logits.shape[1]
+
+    def representations(self, probes, *, pool):
+        for probe in ("stem", "groups.0"):
+            yield Representation(probe, BANK, self._features)
 
     def layers(self):
         zeros = int(256 * self._features[0, 0])
