@@ -52,8 +52,9 @@ class Table:
     note: str = ""
     detail: bool = False
     """Whether it is about one comparison alone: a terminal that shows many comparisons leaves it out."""
-    about: tuple[str, ...] = ()
-    """The population that each row is about, below which its published numbers stand, or ""; or none at all."""
+    about: tuple[tuple[str, ...], ...] = ()
+    """The population that each row is about, then those that its numbers depend on; or none at all. Numbers that were
+    published of it stand below the row where there are some of the others, too."""
 
 
 @dataclass(frozen=True)

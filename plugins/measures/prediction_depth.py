@@ -129,6 +129,7 @@ class PredictionDepth(Measure):
         )
         summary.tables.append(_table(summary.populations))
         rows: list[tuple[Any, ...]] = []
+        about: list[tuple[str, ...]] = []
         for each in comparisons:
             one, other = (study.populations[name]["prediction"] for name in (each.reference, each.pruned))
             pies, by_chance = pruning_identified_exemplars(one, other), _by_chance(study, each)
@@ -136,10 +137,11 @@ class PredictionDepth(Measure):
             found = {role: _parts(depths[name], pies, by_chance) if name else None for role, name in names.items()}
             where = f"{each.reference} → {each.pruned}"
             rows += [(where, names[role], *parts.values()) for role, parts in found.items() if parts]
+            about += [(name, each.reference, each.pruned) for name in names.values() if name]
             summary.comparisons.append(found)
             summary.figures.append(_figure(depths, each, pies))
         if comparisons:
-            summary.tables.append(_pie_table(rows))
+            summary.tables.append(_pie_table(rows, about))
         return summary
 
     @property
@@ -207,7 +209,7 @@ def _table(populations: dict[str, dict[str, Any]]) -> Table:
     )
 
 
-def _pie_table(rows: list[tuple[Any, ...]]) -> Table:
+def _pie_table(rows: list[tuple[Any, ...]], about: list[tuple[str, ...]]) -> Table:
     """Tables 5 and 6 of Corti et al."""
     return Table(
         title="Prediction depth of PIEs",
@@ -225,7 +227,7 @@ def _pie_table(rows: list[tuple[Any, ...]]) -> Table:
         "members; ties go to the smallest class index) and of all others. PIEs by chance: of those that change it when "
         "it does not matter which population a member belongs to; hard examples do, and are deep. p: how often as many "
         "examples drawn at random are as far from the others, either way.",
-        about=tuple(row[1] for row in rows),
+        about=tuple(about),
     )
 
 

@@ -135,7 +135,7 @@ def _table(values: dict[str, dict[str, dict[str, float]]]) -> Table:
         columns=tuple(columns),
         rows=rows,
         note="Mean and standard deviation over examples of the mean over members.",
-        about=tuple(values),
+        about=tuple((name,) for name in values),
     )
 
 

@@ -17,9 +17,10 @@ def with_published(table: Table, measure: str, published: Published) -> Table:
     A number stands in the column of its key; a table in which none has a place is returned as it is.
     """
     rows: list[tuple[Value, ...]] = []
-    for population, row in zip(table.about or [""] * len(table.rows), table.rows, strict=True):
-        figures = published.populations.get(population, {}).get(measure)
-        cells = [figures.get(column.key) for column in table.columns] if isinstance(figures, Mapping) else []
+    for populations, row in zip(table.about or [()] * len(table.rows), table.rows, strict=True):
+        figures = [published.populations.get(name, {}).get(measure) for name in populations]
+        given = figures[0] if figures and all(figures) else None
+        cells = [given.get(column.key) for column in table.columns] if isinstance(given, Mapping) else []
         rows.append(row)
         if any(cells):
             rows.append((PUBLISHED, *cells[1:]))

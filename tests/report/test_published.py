@@ -23,7 +23,8 @@ COLUMNS = (Column("Population"), Column("Q", ".2f", key="q"), Column("std, Q", "
 
 def table(names, about=None):
     rows = [(name, 1.0 + i, 0.1, 9.0) for i, name in enumerate(names)]
-    return Table("Representations", COLUMNS, rows, note="Means.", about=tuple(names) if about is None else about)
+    about = tuple((name,) for name in names) if about is None else about
+    return Table("Representations", COLUMNS, rows, note="Means.", about=about)
 
 
 def test_published_numbers_stand_below_their_population_in_the_column_of_their_key():
@@ -38,7 +39,7 @@ def test_published_numbers_stand_below_their_population_in_the_column_of_their_k
 
 @pytest.mark.parametrize(
     ("about", "measure"),
-    [((), "q_score"), (("", ""), "q_score"), (None, "pie"), (None, "accuracy"), (("else", "where"), "q_score")],
+    [((), "q_score"), (((), ()), "q_score"), (None, "pie"), (None, "accuracy"), ((("else",), ("where",)), "q_score")],
 )
 def test_a_table_without_a_place_for_them_stays_as_it_is(about, measure):
     untouched = table(["dense", "sparse"], about)
@@ -46,13 +47,19 @@ def test_a_table_without_a_place_for_them_stays_as_it_is(about, measure):
 
 
 def test_a_population_may_have_several_rows_and_rows_may_be_about_none():
-    found = with_published(table(["a", "b", "c"], ("dense", "", "dense")), "q_score", PAPER)
+    found = with_published(table(["a", "b", "c"], (("dense",), (), ("dense",))), "q_score", PAPER)
     assert [row[0] for row in found.rows] == ["a", "published", "b", "c", "published"]
+
+
+def test_numbers_that_depend_on_other_populations_stand_only_where_those_were_published_too():
+    about = (("dense", "dense", "sparse"), ("dense", "dense", "control"), ("dense", "control", "sparse"))
+    found = with_published(table(["a", "b", "c"], about), "q_score", PAPER)
+    assert [row[0] for row in found.rows] == ["a", "published", "b", "c"]
 
 
 def test_a_table_that_says_of_too_few_rows_what_they_are_about_is_no_table():
     with pytest.raises(ValueError, match=r"shorter|longer"):
-        with_published(table(["a", "b"], ("dense",)), "q_score", PAPER)
+        with_published(table(["a", "b"], (("dense",),)), "q_score", PAPER)
 
 
 def test_a_report_has_them_in_every_format(make):
