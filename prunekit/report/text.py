@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
+from math import ceil
 
 from prunekit.report.build import Report, Sentence
 from prunekit.report.cells import MARK, PUBLISHED, exists, full_name, is_numeric, shown
@@ -88,10 +89,11 @@ def to_latex(report: Report) -> str:
 
 
 def _pieces(table: Table) -> Iterator[Table]:
-    """Yield ``table``, or parts of it that fit on a page; the last one has the note."""
+    """Yield ``table``, or equal parts of it that fit on a page; the last one has the note."""
     title, rows = table.title, table.rows
     while len(rows) > MOST_ROWS:
-        cut = MOST_ROWS - (rows[MOST_ROWS][0] == PUBLISHED)  # published numbers stay below those that they go with
+        cut = ceil(len(rows) / ceil(len(rows) / MOST_ROWS))
+        cut -= rows[cut][0] == PUBLISHED  # published numbers stay below those that they go with
         yield replace(table, title=title, rows=rows[:cut], note="")
         title, rows = f"{table.title} (continued)", rows[cut:]
     yield replace(table, title=title, rows=rows)
