@@ -68,19 +68,25 @@ class _Finished:
     population: str
     seed: int
     rank: int
-    """Its place among the members of its population, by seed."""
+    """Its place among the seeds that a report shows."""
     key: str
 
 
 def _finished(store: Store, plan: dict[str, Any]) -> list[_Finished]:
-    """Return the members that a report shows: those that were observed when they were made."""
+    """Return the members that a report shows: of the seeds that are finished in every population that has begun."""
     split = plan["data"]["split"]
-    members = [
-        _Finished(population, int(seed), rank, keys[-1])
-        for population, block in plan["populations"].items()
-        for rank, (seed, keys) in enumerate(block["members"].items())
+    finished: dict[str, dict[int, str]] = {}
+    for population, block in plan["populations"].items():
+        keys = {int(seed): stages[-1] for seed, stages in block["members"].items()}
+        found = {seed: key for seed, key in keys.items() if store.find_observation(key, split) is not None}
+        if found:
+            finished[population] = found
+    seeds = sorted(set.intersection(*map(set, finished.values()))) if finished else []
+    return [
+        _Finished(population, seed, rank, keys[seed])
+        for population, keys in finished.items()
+        for rank, seed in enumerate(seeds)
     ]
-    return [member for member in members if store.find_observation(member.key, split) is not None]
 
 
 def _tasks(

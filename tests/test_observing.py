@@ -115,6 +115,25 @@ def test_a_file_in_the_working_folder_stands_in_for_no_module(
     assert "margin" in study.columns.populations["dense"].columns  # type: ignore[attr-defined]
 
 
+def test_where_the_first_seed_is_not_finished_others_are_observed_and_until_then_the_measure_is_left_out(
+    ran: Path, later: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "small.yaml").write_text(RECIPE.replace("[accuracy]", "[accuracy, later]\nplugins: [later.py]"))
+    store = Path(shutil.copytree(ran, tmp_path / "copy"))
+    prunekit.run(tmp_path / "small.yaml", out=store, jobs=1)
+    plan = json.loads(max(store.glob("studies/*/study.json"), key=lambda path: path.stat().st_mtime_ns).read_text())
+    for path in (store / "observations" / plan["populations"]["sparse"]["members"]["0"][-1]).iterdir():
+        path.unlink()
+    without = load_study(store, plan["identity"])
+    assert [measure.name for measure in without.measures] == ["accuracy"]
+    assert "later: left out" in without.notes[-1]
+    study = load_study(store, plan["identity"], measures=["later"])
+    assert [measure.name for measure in study.measures] == ["accuracy", "later"]
+    for population in study.columns.populations.values():
+        assert population.seeds == (1, 2)
+        assert population["margin"].shape == (2, 797)
+
+
 def test_what_is_stored_is_not_computed_again_and_what_is_missing_is_added(store: Path, later: Path) -> None:
     load_study(store, measures=["later"], files=[later])
     before = {path: path.stat().st_mtime_ns for path in store.glob("observations/*/*")}

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from prunekit.errors import InputError, describe_problem
@@ -19,9 +15,9 @@ from prunekit.protocols import Comparison, Measure, Place
 from prunekit.registry import Registry, registry
 from prunekit.report.arrays import About, ArrayPopulation, ArrayStudy, LoadedStudy, Published
 from prunekit.report.images import ExampleImages
+from prunekit.report.stored import NAMES, StoredColumns, saying_what_to_do
 from prunekit.stages import plugin
-from prunekit.store import DamagedError, Store
-from prunekit.study import columns_of
+from prunekit.store import Store
 from prunekit.tables import Number
 
 if TYPE_CHECKING:
@@ -29,7 +25,9 @@ if TYPE_CHECKING:
 
 ALL = "all"
 """Stands for every measure."""
-_NAMES = ("example_id", "label")
+
+Records = dict[str, dict[int, dict[str, Any]]]
+"""What was recorded of the finished members, by population and seed."""
 
 
 def load_study(
@@ -50,7 +48,7 @@ def load_study(
     or where an observation is damaged, naming the file.
     """
     store = Store(out)
-    with _saying_what_to_do():
+    with saying_what_to_do():
         plan = store.find_study(study)
     known = registry.with_files(dict.fromkeys([*map(Path, plan["plugins"]), *(file.resolve() for file in files)]))
     named = {measure.name: measure for measure in (plugin("measure", block, known) for block in plan["measures"])}
@@ -58,10 +56,10 @@ def load_study(
     if added:
         from prunekit.observing import observe
 
-        with _saying_what_to_do():
+        with saying_what_to_do():
             observe(store, plan, added, known, jobs=jobs, listener=listener)
     named |= {measure.name: measure for measure in added}
-    with _saying_what_to_do():
+    with saying_what_to_do():
         return _load(store, plan, list(named.values()), known)
 
 
@@ -90,39 +88,22 @@ def _added(block: Any, known: Registry) -> Measure:
     return measure
 
 
-@contextmanager
-def _saying_what_to_do() -> Iterator[None]:
-    try:
-        yield
-    except DamagedError as error:
-        raise InputError(f"{error}: `prunekit run` the recipe again and it is redone") from None
-
-
 def _load(store: Store, plan: dict[str, Any], measures: list[Measure], known: Registry) -> LoadedStudy:
     split = plan["data"]["split"]
     records = {name: _records(store, block["members"], split) for name, block in plan["populations"].items()}
-    started = {name: members for name, members in records.items() if members}
-    if not started:
-        raise InputError(f"{store.root}: no member of {plan['study']} is finished yet: `prunekit run` the recipe first")
-    seeds = sorted(set.intersection(*(set(members) for members in started.values())))
-    if not seeds:
-        raise InputError(f"{store.root}: no seed of {plan['study']} is finished in all populations yet")
-    first = next(iter(started.values()))[seeds[0]]
+    shown = _shown(store, plan, records)
+    first, seeds = next(iter(shown)), list(next(iter(shown.values())))
+    keys = {name: [plan["populations"][name]["members"][str(seed)][-1] for seed in seeds] for name in shown}
+    stored = {name: StoredColumns(store, keys[name], split, measures, known) for name in shown}
+    unobserved = {measure for columns in stored.values() for measure in columns.unobserved}
     places = _places(plan)
-    populations = {}
-    for name, members in started.items():
-        keys = [plan["populations"][name]["members"][str(seed)][-1] for seed in seeds]
-        for seed in seeds:
-            if members[seed]["ids"] != first["ids"]:
-                raise InputError(f"{store.root}: {name} seed {seed} was observed on other examples than the rest")
-        zeros = [members[seed]["zeros"] for seed in seeds]
-        sparsity = float(np.mean([each["zeros"] / each["total"] for each in zeros]))
-        stored = StoredColumns(store, keys, split, measures, known)
-        populations[name] = ArrayPopulation(
-            name, tuple(seeds), sparsity, stored, place=places.get(name), noted=stored.notes
+    populations = {
+        name: ArrayPopulation(
+            name, tuple(seeds), _sparsity(members), stored[name], place=places.get(name), noted=stored[name].notes
         )
-    any_key = plan["populations"][next(iter(started))]["members"][str(seeds[0])][-1]
-    examples = store.load_observation(any_key, split, columns=_NAMES)
+        for name, members in shown.items()
+    }
+    examples = store.load_observation(keys[first][0], split, columns=NAMES)
 
     def relate(reference: str, pruned: str) -> Comparison:
         return _comparison(plan, reference, pruned, set(populations))
@@ -131,7 +112,7 @@ def _load(store: Store, plan: dict[str, Any], measures: list[Measure], known: Re
         name=plan["study"],
         data={"name": plan["data"]["name"], "split": split, "examples": len(examples["label"])},
         columns=ArrayStudy(
-            classes=tuple(first["classes"]),
+            classes=tuple(shown[first][seeds[0]]["classes"]),
             ids=tuple(examples["example_id"]),
             labels=examples["label"].astype(np.int64),
             populations=populations,
@@ -141,8 +122,8 @@ def _load(store: Store, plan: dict[str, Any], measures: list[Measure], known: Re
             for each in plan["comparisons"]
             if {each["reference"], each["pruned"]} <= populations.keys()
         ],
-        measures=measures,
-        notes=_notes(plan, records, seeds),
+        measures=[measure for measure in measures if measure.name not in unobserved],
+        notes=[*_notes(plan, records, seeds), *map(_left_out, sorted(unobserved))],
         readings=plan.get("readings", []),
         places=places,
         about=_about(store, plan, records, seeds),
@@ -152,9 +133,39 @@ def _load(store: Store, plan: dict[str, Any], measures: list[Measure], known: Re
     )
 
 
-def _about(
-    store: Store, plan: dict[str, Any], records: dict[str, dict[int, dict[str, Any]]], seeds: list[int]
-) -> About:
+def _shown(store: Store, plan: dict[str, Any], records: Records) -> Records:
+    """Return the records of the populations that have begun, of the seeds that are finished in all of them.
+
+    Raises InputError where there are none, and where members were observed on different examples.
+    """
+    started = {name: members for name, members in records.items() if members}
+    if not started:
+        raise InputError(f"{store.root}: no member of {plan['study']} is finished yet: `prunekit run` the recipe first")
+    seeds = sorted(set.intersection(*(set(members) for members in started.values())))
+    if not seeds:
+        raise InputError(f"{store.root}: no seed of {plan['study']} is finished in all populations yet")
+    shown = {name: {seed: members[seed] for seed in seeds} for name, members in started.items()}
+    ids = next(iter(shown.values()))[seeds[0]]["ids"]
+    for name, members in shown.items():
+        for seed, record in members.items():
+            if record["ids"] != ids:
+                raise InputError(f"{store.root}: {name} seed {seed} was observed on other examples than the rest")
+    return shown
+
+
+def _sparsity(members: Mapping[int, dict[str, Any]]) -> float:
+    zeros = [record["zeros"] for record in members.values()]
+    return float(np.mean([each["zeros"] / each["total"] for each in zeros]))
+
+
+def _left_out(measure: str) -> str:
+    return (
+        f"{measure}: left out, as some of the members that it looks at were not observed; "
+        f"`prunekit report --measure {measure}` does it"
+    )
+
+
+def _about(store: Store, plan: dict[str, Any], records: Records, seeds: list[int]) -> About:
     recipe = store.load_recipe(plan["identity"])
     model = recipe["model"]
     return About(
@@ -173,72 +184,6 @@ def _records(store: Store, members: dict[str, list[str]], split: str) -> dict[in
     """Return what was recorded of the finished members, by seed."""
     found = {int(seed): store.find_observation(keys[-1], split) for seed, keys in members.items()}
     return {seed: record for seed, record in found.items() if record is not None}
-
-
-@dataclass(frozen=True)
-class _Observer:
-    """A measure that observed something of members; None: what every member has."""
-
-    measure: str | None
-    file: str | None
-    """What its observations are called in the store."""
-    keys: Sequence[str]
-
-
-class StoredColumns(Mapping[str, NDArray[Any]]):
-    """Columns [M, N] of a population, read when one is first asked for: those of a measure all together."""
-
-    def __init__(self, store: Store, keys: list[str], split: str, measures: Sequence[Measure], known: Registry) -> None:
-        self._store, self._split = store, split
-        self._observers = [_Observer(None, None, keys)]
-        for measure in measures:
-            if (name := columns_of(measure, known)) is not None:
-                self._observers.append(_Observer(measure.name, name, keys[: measure.most_members]))
-        self._read: dict[str, NDArray[Any]] = {}
-
-    @cached_property
-    def _records(self) -> list[tuple[_Observer, list[dict[str, Any]]]]:
-        """Return what was recorded of the members that each observes; only what was observed of all of them."""
-        found = []
-        for observer in self._observers:
-            with _saying_what_to_do():
-                records = [self._store.find_observation(key, self._split, observer.file) for key in observer.keys]
-            complete = [record for record in records if record is not None]
-            if len(complete) == len(records):
-                found.append((observer, complete))
-        return found
-
-    @cached_property
-    def _files(self) -> dict[str, tuple[_Observer, list[str]]]:
-        """Where each column is, and what is read with it."""
-        files: dict[str, tuple[_Observer, list[str]]] = {}
-        for observer, records in self._records:
-            columns = [column for column in records[0]["columns"] if column not in _NAMES]
-            files |= {column: (observer, columns if observer.file else [column]) for column in columns}
-        return files
-
-    @property
-    def notes(self) -> dict[str, list[Mapping[str, Any]]]:
-        """What measures noted of the members, [M] by the name of the measure."""
-        return {
-            observer.measure: [record["note"] for record in records]
-            for observer, records in self._records
-            if observer.measure is not None and "note" in records[0]
-        }
-
-    def __getitem__(self, column: str) -> NDArray[Any]:
-        if column not in self._read:
-            observer, columns = self._files[column]
-            with _saying_what_to_do():
-                members = [self._store.load_observation(k, self._split, observer.file, columns) for k in observer.keys]
-            self._read |= {name: np.stack([member[name] for member in members]) for name in columns}
-        return self._read[column]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._files)
-
-    def __len__(self) -> int:
-        return len(self._files)
 
 
 def _comparison(plan: dict[str, Any], reference: str, pruned: str, finished: set[str]) -> Comparison:
@@ -275,7 +220,7 @@ def _numbers(said: Any) -> Number | dict[str, Number]:
     return Number(*(said if isinstance(said, list) else [said]))
 
 
-def _notes(plan: dict[str, Any], records: dict[str, dict[int, dict[str, Any]]], seeds: list[int]) -> list[str]:
+def _notes(plan: dict[str, Any], records: Records, seeds: list[int]) -> list[str]:
     """Return what a reader must know before the numbers."""
     notes = []
     for name, members in records.items():
@@ -297,7 +242,7 @@ def _notes(plan: dict[str, Any], records: dict[str, dict[int, dict[str, Any]]], 
     return notes
 
 
-def _machines(records: dict[str, dict[int, dict[str, Any]]], *more: str) -> list[tuple[str, ...]]:
+def _machines(records: Records, *more: str) -> list[tuple[str, ...]]:
     """Return what the members were made on, each once: device, its name, torch, and what else was recorded."""
     made = [made for members in records.values() for record in members.values() for made in record["made_on"]]
     return sorted({tuple(each[key] for key in ("device", "name", "torch", *more)) for each in made})
