@@ -52,7 +52,7 @@ class Bar:
     stack: str = ""
     """Bars with the same stack stand on each other, in their order; others stand side by side."""
     light: bool = False
-    """Whether it takes the light tone of its stack's colour."""
+    """Whether it takes the light tone of its stack's colour; without a stack, of the bar before it."""
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ class About:
     """What the members were made on: device, its name, versions."""
 
 
-Images = Callable[[Sequence[int]], NDArray[np.uint8]]
+ImageReader = Callable[[Sequence[int]], NDArray[np.uint8]]
 """Positions among the ids → uint8 [n, C, H, W], grey or RGB. Raises NoImagesError where there are none to show."""
 
 
@@ -122,7 +122,7 @@ class LoadedStudy:
     """Of the populations that repeat, those that are not finished among them, in the order of the recipe."""
     published: Published | None = None
     about: About = About()
-    images: Images = no_images
+    images: ImageReader = no_images
     relate: Callable[[str, str], Comparison] = field(default=unrelated)
     """(reference, pruned), both known → their comparison, with its control and pairing."""
 

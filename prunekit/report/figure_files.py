@@ -78,6 +78,8 @@ def _stems(figures: Sequence[Figure]) -> Iterator[str]:
     taken: set[str] = set()
     for figure in figures:
         name = re.sub(r"[^A-Za-z0-9._-]+", "_", figure.name).lstrip(".")[:LONGEST] or "figure"
-        stem = next(each for each in (name, *(f"{name}-{n}" for n in range(2, 9999))) if each.lower() not in taken)
+        stem = next(
+            each for each in (name, *(f"{name}-{n}" for n in range(2, 2 + len(figures)))) if each.lower() not in taken
+        )
         taken.add(stem.lower())
         yield stem

@@ -41,7 +41,7 @@ def _line(overview: Overview, group: str, measure: str) -> Line:
     return Line(
         name=group,
         x=tuple(REFERENCE if value is None else str(value) for value in overview.values),
-        y=tuple(_existing([number.value for number in numbers])),
+        y=_existing([number.value for number in numbers]),
         low=_existing([low for low, _ in intervals]),
         high=_existing([high for _, high in intervals]),
         chance=_existing([number.chance for number in numbers]),
@@ -60,6 +60,6 @@ def _caption(overview: Overview, panels: Sequence[CurvePanel]) -> str:
     if any(line.low for line in lines):
         parts.append("Vertical bars: 95 % intervals")
     if any(line.chance for line in lines):
-        parts.append("Dashed: what seed noise alone gives")
+        parts.append("Dashed: what chance alone gives")
     parts.append(references(overview))
     return " ".join(f"{part}." for part in parts if part)

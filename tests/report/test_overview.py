@@ -189,7 +189,7 @@ def test_the_figure_has_intervals_and_chance_where_there_are_any():
     first, second = figure.panels[0].lines
     assert (first.low, first.high, first.chance) == ((None, None, 3.0), (None, None, 9.0), (None, None, 4.0))
     assert (second.low, second.high, second.chance) == ((), (), ())
-    assert "Vertical bars: 95 % intervals. Dashed: what seed noise alone gives." in figure.caption
+    assert "Vertical bars: 95 % intervals. Dashed: what chance alone gives." in figure.caption
 
 
 def test_what_is_not_finished_or_no_number_is_a_gap_in_the_figure():

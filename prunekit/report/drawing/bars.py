@@ -14,6 +14,7 @@ from prunekit.report.drawing.style import (
     LETTERS,
     LIGHT,
     MARGIN,
+    MOST_BELOW,
     NAME,
     PAGE,
     add_legend,
@@ -34,8 +35,6 @@ PANEL = 1.25
 """Height of a panel in inches."""
 MOST_IN_COLUMN = 24
 """Bars side by side up to which a panel is as narrow as a column."""
-MOST_BELOW = 3
-"""Narrow panels that stand below each other; more stand in two columns."""
 SHARE = 0.8
 """Of the room of a category that its bars take."""
 

@@ -13,7 +13,10 @@ from prunekit.report.drawing.style import (
     COLUMN,
     LETTERS,
     MARGIN,
+    MARKERS,
+    MOST_BELOW,
     PAGE,
+    add_diagonal,
     add_legend,
     axis_name,
     fitted,
@@ -30,10 +33,6 @@ if TYPE_CHECKING:
 
 PANEL = 1.6
 """Height of a panel in inches."""
-MOST_BELOW = 3
-"""Panels that stand below each other; more stand in two columns."""
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-"""Lines differ in more than colour."""
 CHANCE = "by chance"
 ABREAST = 0.08
 """Distance of lines side by side, where positions are text, in the room of a position."""
@@ -61,7 +60,7 @@ def draw_curves(figure: Curves) -> Canvas:
             name_categories(axes, positions, room)
         if figure.diagonal:
             axes.set_box_aspect(1)
-            axes.axline((0, 0), slope=1, color=axes.xaxis.label.get_color(), linewidth=0.6, alpha=0.6, zorder=0.5)
+            add_diagonal(axes)
         axes.set_ylabel(axis_name(panel.y_name, high))
         axes.set_title(fitted(panel.title, room, LETTERS))
         if i + columns >= len(figure.panels):
@@ -104,7 +103,7 @@ def _numbers(values: tuple[float | str | None, ...]) -> NDArray[np.float64]:
 
 
 def _marker(index: int) -> str:
-    """Return another marker where colours come again."""
+    """Return a marker: lines differ in more than colour, and have another one where colours come again."""
     return MARKERS[(index + index // len(MARKERS)) % len(MARKERS)]
 
 

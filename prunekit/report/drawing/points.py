@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from prunekit.figures import Points
 from prunekit.report.drawing.style import (
@@ -14,6 +13,7 @@ from prunekit.report.drawing.style import (
     MOST_VECTORS,
     MUTED,
     STRONG,
+    add_diagonal,
     add_legend,
     area_of,
     axis_name,
@@ -24,7 +24,6 @@ from prunekit.report.drawing.style import (
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
 
@@ -48,16 +47,11 @@ def draw_points(figure: Points) -> Canvas:
         axes.scatter(x[chosen], y[chosen], size, colour, alpha=alpha, linewidths=0, rasterized=len(x) > MOST_VECTORS)
         handles.insert(0, dot(colour, f"{chosen.sum():,} {name}"))
     if figure.diagonal:
-        _add_diagonal(axes, np.concatenate([x, y]))
+        low, high = min(x.min(), y.min()), max(x.max(), y.max())
+        margin = 0.04 * (high - low) or 0.5
+        axes.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin))
+        add_diagonal(axes)
     axes.set_xlabel(axis_name(figure.x_name, COLUMN - MARGIN))
     axes.set_ylabel(axis_name(figure.y_name, COLUMN - MARGIN))
     add_legend(canvas, handles)
     return canvas
-
-
-def _add_diagonal(axes: Axes, values: NDArray[np.floating]) -> None:
-    """Draw x = y behind the points, over limits that both axes share."""
-    low, high = float(values.min()), float(values.max())
-    margin = 0.04 * (high - low) or 0.5
-    axes.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin))
-    axes.axline((low, low), slope=1, color=axes.xaxis.label.get_color(), linewidth=0.6, alpha=0.6, zorder=0.5)

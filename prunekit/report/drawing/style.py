@@ -33,6 +33,8 @@ MARGIN = 0.55
 """Inches that numbers and name of a vertical axis take."""
 NAME = 0.9
 """Inches that the name of a category may take."""
+MOST_BELOW = 3
+"""Narrow panels that stand below each other; more stand in two columns."""
 
 # Okabe & Ito, "Color universal design" (2008), which red-green-blind readers can tell apart. Their yellow comes last,
 # as it is pale on white; their black is the ink.
@@ -113,6 +115,12 @@ def tone(index: int) -> str:
 def marker(index: int) -> str:
     """Return the marker of the index-th of many things, one for all that share a cycle of tones."""
     return MARKERS[index // len(HUES) % len(MARKERS)]
+
+
+def add_diagonal(axes: Axes) -> None:
+    """Draw x = y behind everything else."""
+    ink = axes.xaxis.label.get_color()
+    axes.axline((0, 0), slope=1, color=ink, linewidth=0.6, alpha=0.6, zorder=0.5)
 
 
 # ---------------------------------------------------------------------------------------------------------- letters

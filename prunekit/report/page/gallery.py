@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from prunekit.figures import Exemplar
 from prunekit.protocols import Comparison, StudyColumns
-from prunekit.report.arrays import Images, NoImagesError
+from prunekit.report.arrays import ImageReader, NoImagesError
 from prunekit.report.page.sprites import COLUMNS, Sheets, sheets
 
 MOST_CARDS = 20_000
@@ -35,7 +35,10 @@ class Gallery:
 
 
 def build_gallery(
-    columns: StudyColumns, comparisons: Sequence[Comparison], exemplars: Sequence[Sequence[Exemplar]], images: Images
+    columns: StudyColumns,
+    comparisons: Sequence[Comparison],
+    exemplars: Sequence[Sequence[Exemplar]],
+    images: ImageReader,
 ) -> Gallery:
     """Choose the cards of every comparison, as many as the page has room for, and pack their images.
 

@@ -11,7 +11,7 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from prunekit.report.arrays import Images
+from prunekit.report.arrays import ImageReader
 
 SIDE = 96
 """Pixels that a thumbnail has at most, either way."""
@@ -36,7 +36,7 @@ class Sheets:
     height: int
 
 
-def sheets(images: Images, order: Sequence[int], most: int) -> Sheets:
+def sheets(images: ImageReader, order: Sequence[int], most: int) -> Sheets:
     """Pack the images at ``order`` into sheets of ``most`` characters together.
 
     Images larger than ``SIDE`` are shrunk by a whole factor, each pixel the mean of those that it stands for; what is
