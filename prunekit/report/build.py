@@ -55,6 +55,11 @@ class Report:
     readings: tuple[str, ...]
     notes: tuple[str, ...]
 
+    @property
+    def headlines(self) -> list[Headline]:
+        """The headline numbers of the measures that have one, in the order of the measures."""
+        return [summary.headline for summary in self.by_measure.values() if summary.headline is not None]
+
 
 def build_report(study: LoadedStudy, comparisons: Sequence[Comparison], *, published: bool = False) -> Report:
     """Let every measure of ``study`` summarise it, and put their words and numbers together.
@@ -62,26 +67,11 @@ def build_report(study: LoadedStudy, comparisons: Sequence[Comparison], *, publi
     Every measure of the study and every installed one has a key: what it did not say is None. With ``published`` the
     recipe's published numbers stand beside; raises InputError where it has none of what is compared.
     """
-    unsaid = dict.fromkeys([*(measure.name for measure in study.measures), *registry.names("measure")])
-    populations: dict[str, dict[str, Any]] = {
-        name: {"members": len(population.seeds), "sparsity": population.sparsity, **unsaid}
-        for name, population in study.columns.populations.items()
-    }
-    compared: list[dict[str, Any]] = [
-        {"reference": each.reference, "pruned": each.pruned, "control": each.control, **unsaid} for each in comparisons
-    ]
     summaries = {measure.name: _summary(measure, study.columns, comparisons) for measure in study.measures}
-    for measure, summary in summaries.items():
-        for name, value in summary.populations.items():
-            populations[name][measure] = value
-        for entry, value in zip(compared, summary.comparisons, strict=bool(summary.comparisons)):
-            entry[measure] = value
     sentences = [
         _sentence(study.columns.populations, comparison, i, summaries.values())
         for i, comparison in enumerate(comparisons)
     ]
-    for entry, sentence in zip(compared, sentences, strict=True):
-        entry |= {"sentence": sentence.text, "whom": sentence.whom or None, "certainty": sentence.certainty or None}
     readings = _readings(study, summaries)
     headlines = _headlines(summaries)
     beside = (study.published or Published("", {})) if published else None
@@ -103,8 +93,8 @@ def build_report(study: LoadedStudy, comparisons: Sequence[Comparison], *, publi
         "data": dict(study.data),
         "overview": [each.as_json() for each in overview],
         "published": None if beside is None else published_as_json(beside),
-        "populations": populations,
-        "comparisons": compared,
+        "populations": _of_populations(study, summaries),
+        "comparisons": _of_comparisons(study, comparisons, summaries, sentences),
         "readings": list(readings),
         "notes": list(study.notes),
     }
@@ -119,6 +109,41 @@ def build_report(study: LoadedStudy, comparisons: Sequence[Comparison], *, publi
         readings=readings,
         notes=tuple(study.notes),
     )
+
+
+def _unsaid(study: LoadedStudy) -> dict[str, Any]:
+    return dict.fromkeys([*(measure.name for measure in study.measures), *registry.names("measure")])
+
+
+def _of_populations(study: LoadedStudy, summaries: Mapping[str, Summary]) -> dict[str, dict[str, Any]]:
+    """Return what every measure says of every population."""
+    found: dict[str, dict[str, Any]] = {
+        name: {"members": len(population.seeds), "sparsity": population.sparsity, **_unsaid(study)}
+        for name, population in study.columns.populations.items()
+    }
+    for measure, summary in summaries.items():
+        for name, value in summary.populations.items():
+            found[name][measure] = value
+    return found
+
+
+def _of_comparisons(
+    study: LoadedStudy,
+    comparisons: Sequence[Comparison],
+    summaries: Mapping[str, Summary],
+    sentences: Sequence[Sentence],
+) -> list[dict[str, Any]]:
+    """Return what every measure says of every comparison, and what it comes to."""
+    found: list[dict[str, Any]] = [
+        {"reference": each.reference, "pruned": each.pruned, "control": each.control, **_unsaid(study)}
+        for each in comparisons
+    ]
+    for measure, summary in summaries.items():
+        for entry, value in zip(found, summary.comparisons, strict=bool(summary.comparisons)):
+            entry[measure] = value
+    for entry, sentence in zip(found, sentences, strict=True):
+        entry |= {"sentence": sentence.text, "whom": sentence.whom or None, "certainty": sentence.certainty or None}
+    return found
 
 
 def _title(study: LoadedStudy) -> str:

@@ -74,7 +74,7 @@ def test_the_answer_is_the_three_sentences_of_the_report(make):
     (first, second), _ = answered(make(members=3), [Told(whom=whom, certainty=certainty)])
     assert (first.cost, first.whom) == ("90 % of the weights pruned: clause 0.", "Class 3 lost most.")
     assert first.certainty == "3 + 3 members, and no test of what they show. P = 0.01."
-    assert second.whom == "No measure of this study looks at whom it cost."
+    assert second.whom == "No measure of this study says whom it cost."
     assert second.certainty == "3 + 3 members, and no test of what they show."
 
 
@@ -82,13 +82,13 @@ def test_headline_numbers_stand_beside_with_what_it_takes_to_judge_them(make):
     numbers = [Number(7, p=0.02, smallest_p=0.01, interval=(3.0, 9.0), chance=2.25), Number(0, p=1.0)]
     kept = {"dense": Number(97.66, 0.5), "sparse": Number(91.0, 1.25), "control": Number(97.0)}
     (first, second), _ = answered(make(members=3), [Kept(numbers=kept), Told(numbers=numbers)])
-    accuracy, pie = first.figures
+    accuracy, pie = first.numbers
     assert (accuracy.value, accuracy.note, accuracy.marked) == ("97.7 → 91.0", "± 0.5 → ± 1.2", False)
     assert (pie.value, pie.marked) == ("7*", True)
     assert pie.note == "95 % from 3.0 to 9.0 · 2.2 by chance · p = 0.02, 0.01 at best"
     assert first.certainty == "3 + 3 members: p of PIE is 0.02, and the smallest that so few can reach is 0.01."
     assert second.certainty == "3 + 3 members: p of PIE is 1."
-    assert [(each.value, each.marked) for each in second.figures] == [("97.0 → 91.0", False), ("0", False)]
+    assert [(each.value, each.marked) for each in second.numbers] == [("97.0 → 91.0", False), ("0", False)]
 
 
 def test_of_many_comparisons_the_ranges_the_marks_and_the_worst_are_said(make):

@@ -85,9 +85,8 @@ def _context(study: LoadedStudy, report: Report, comparisons: Sequence[Compariso
 
 
 def _headline_notes(report: Report) -> Iterator[str]:
-    headlines = [summary.headline for summary in report.by_measure.values() if summary.headline]
-    yield from (headline.note for headline in headlines if headline.note)
-    if any(is_marked(number) for headline in headlines for number in headline.comparisons):
+    yield from (headline.note for headline in report.headlines if headline.note)
+    if any(is_marked(number) for headline in report.headlines for number in headline.comparisons):
         yield f"{MARK} more than seed noise alone gives (p ≤ {LEVEL:g}, each on its own)"
 
 

@@ -12,11 +12,11 @@ from prunekit.report.page.asked import ends, shares
 from prunekit.report.page.parts import judged
 from prunekit.tables import Column, Headline, Number
 
-NOBODY = "No measure of this study looks at whom it cost."
+NOBODY = "No measure of this study says whom it cost."
 
 
 @dataclass(frozen=True)
-class KeyFigure:
+class KeyNumber:
     """A headline number of a comparison."""
 
     name: str
@@ -35,7 +35,7 @@ class Answer:
     cost: str
     whom: str
     certainty: str
-    figures: tuple[KeyFigure, ...] = ()
+    numbers: tuple[KeyNumber, ...] = ()
 
 
 Populations = Mapping[str, PopulationColumns]
@@ -46,13 +46,13 @@ def answers(report: Report, comparisons: Sequence[Comparison], populations: Popu
     found = []
     for i, (comparison, sentence) in enumerate(zip(comparisons, report.sentences, strict=True)):
         members = " + ".join(str(len(populations[name].seeds)) for name in (comparison.reference, comparison.pruned))
-        tests = [(headline.name, headline.comparisons[i]) for headline in _headlines(report) if headline.comparisons]
+        tests = [(headline.name, headline.comparisons[i]) for headline in report.headlines if headline.comparisons]
         certainty = [_reached(members, name, number) for name, number in tests if number.p is not None]
         certainty = certainty or [f"{members} members, and no test of what they show."]
         certainty += [sentence.certainty] if sentence.certainty else []
-        figures = tuple(_key_figures(report, i, comparison))
+        numbers = tuple(_key_numbers(report, i, comparison))
         whom = sentence.whom or NOBODY
-        found.append(Answer(sentence.comparison, sentence.text, whom, " ".join(certainty), figures))
+        found.append(Answer(sentence.comparison, sentence.text, whom, " ".join(certainty), numbers))
     return found
 
 
@@ -66,15 +66,10 @@ def _reached(members: str, name: str, number: Number) -> str:
     return f"{members} members: p of {name} is {number.p:.2g}{reach}."
 
 
-def _headlines(report: Report) -> list[Headline]:
-    return [summary.headline for summary in report.by_measure.values() if summary.headline is not None]
-
-
 def answer_of_all(report: Report, comparisons: Sequence[Comparison], populations: Populations) -> Answer:
     """Return what all comparisons, at least one, come to: ranges of the headline numbers and where they end."""
-    headlines = _headlines(report)
-    tested = [headline for headline in headlines if headline.comparisons]
-    cost = [text for headline in headlines if (text := _range(headline, report, comparisons))]
+    tested = [headline for headline in report.headlines if headline.comparisons]
+    cost = [text for headline in report.headlines if (text := _range(headline, report, comparisons))]
     pruned = shares([populations[each.pruned].sparsity for each in comparisons])
     certainty = [text for headline in tested if (text := _marks(headline))]
     return Answer(
@@ -150,16 +145,16 @@ def _members(comparisons: Sequence[Comparison], populations: Populations) -> str
     return f"{ends(sizes)} members per population"
 
 
-def _key_figures(report: Report, i: int, comparison: Comparison) -> Iterator[KeyFigure]:
+def _key_numbers(report: Report, i: int, comparison: Comparison) -> Iterator[KeyNumber]:
     """Yield the headline numbers of comparison ``i``; those of populations from the reference to the pruned one."""
-    for headline in _headlines(report):
+    for headline in report.headlines:
         column = Column(headline.name, headline.format)
         if headline.comparisons:
             number = headline.comparisons[i]
             note = " · ".join(judged(number, column))
-            yield KeyFigure(headline.name, shown(number, column), note, is_marked(number))
+            yield KeyNumber(headline.name, shown(number, column), note, is_marked(number))
         elif {comparison.reference, comparison.pruned} <= headline.populations.keys():
             before, after = (headline.populations[name] for name in (comparison.reference, comparison.pruned))
             spreads = [f"± {shown(each.spread, column)}" for each in (before, after) if exists(each.spread)]
             value = f"{shown(before.value, column)} → {shown(after.value, column)}"
-            yield KeyFigure(headline.name, value, " → ".join(spreads), False)
+            yield KeyNumber(headline.name, value, " → ".join(spreads), False)

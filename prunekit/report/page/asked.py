@@ -58,13 +58,13 @@ def population_table(study: LoadedStudy) -> Table:
         alike.setdefault((together, block.get("from") or ABSENT, stages or ABSENT), []).append(population)
     rows: list[tuple[Value, ...]] = [
         (
-            together + _names(members) if members[0].place else together,
+            together + _names(populations) if populations[0].place else together,
             parent,
             stages,
-            ends([len(each.seeds) for each in members]),
-            shares([each.sparsity for each in members]),
+            ends([len(each.seeds) for each in populations]),
+            shares([each.sparsity for each in populations]),
         )
-        for (together, parent, stages), members in alike.items()
+        for (together, parent, stages), populations in alike.items()
     ]
     names = ("Population", "Starts from", "Stages", "Members", "Weights pruned")
     return Table("Populations", tuple(map(Column, names)), rows)

@@ -24,7 +24,7 @@ def limits(study: LoadedStudy, report: Report, comparisons: Sequence[Comparison]
         f"One data set: {study.data['examples']:,} {study.data['split']} images of {study.data['name']}. What holds "
         "for them need not hold for other images, and least of all for images unlike them."
     )
-    yield "One architecture, and one setting of its training: another may forget other examples."
+    yield "One architecture: another may forget other examples."
     if any(report.exemplars):
         yield (
             "An example that changed is not an error: the true label plays no part in finding it. Some of them are "
@@ -63,12 +63,11 @@ def _many(report: Report) -> Iterator[str]:
     tests = len(_tested(report))
     if LEVEL * tests >= 1:
         yield (
-            f"{tests} headline numbers are tested, each on its own: if pruning changed nothing, {LEVEL * tests:.2g} of "
-            f"them would be marked at the level {LEVEL:g} by chance."
+            f"{tests} headline numbers are tested, each on its own: if pruning changed nothing, up to "
+            f"{LEVEL * tests:.2g} of them would be marked at the level {LEVEL:g} by chance."
         )
 
 
 def _tested(report: Report) -> list[tuple[str, Number]]:
     """Return the headline numbers of comparisons that were tested, and what they are called."""
-    headlines = [summary.headline for summary in report.by_measure.values() if summary.headline is not None]
-    return [(each.name, number) for each in headlines for number in each.comparisons if number.p is not None]
+    return [(each.name, number) for each in report.headlines for number in each.comparisons if number.p is not None]
