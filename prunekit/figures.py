@@ -117,7 +117,7 @@ class PlanePanel:
     y: Numbers
     """[N]."""
     note: str = ""
-    """Figures beside the picture, in a line."""
+    """Numbers beside the picture, in a line."""
     place: tuple[str, str] | None = None
     """(row, column) of the grid by name; None: in reading order."""
 

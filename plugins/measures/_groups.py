@@ -25,7 +25,7 @@ class Grouping:
     name: str
     groups: tuple[str, ...]
     """The values of the column, in the order of the alphabet."""
-    members: NDArray[np.int64]
+    group_of: NDArray[np.int64]
     """[N]: which of ``groups`` each example is in; −1: in none."""
 
 
@@ -133,7 +133,7 @@ def _lines(file: Path, ids: list[str], lines: list[int]) -> dict[str, int]:
 
 def _grouping(name: str, values: NDArray[np.str_]) -> Grouping:
     inside = values != ""
-    groups, members = np.unique(values[inside], return_inverse=True)
-    everybody = np.full(len(values), -1, dtype=np.int64)
-    everybody[inside] = members
-    return Grouping(name, tuple(groups.tolist()), everybody)
+    groups, chosen = np.unique(values[inside], return_inverse=True)
+    group_of = np.full(len(values), -1, dtype=np.int64)
+    group_of[inside] = chosen
+    return Grouping(name, tuple(groups.tolist()), group_of)

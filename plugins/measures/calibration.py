@@ -27,11 +27,10 @@ from prunekit import (
     register,
 )
 
+from ._chance import SEED
 from ._impact import Floats, known, welch
 from .accuracy import spread
 
-SEED = 0
-"""Of the draws of calibrated members, so that a report says the same thing twice."""
 DRAWS = 50
 """Calibrated members that are drawn per population."""
 FEWEST = 20

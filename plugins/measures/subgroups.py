@@ -90,7 +90,7 @@ def _accuracies(
 ) -> Accuracies:
     """Return how often members are right, in the groups of all groupings side by side."""
     right = predictions == labels
-    groups = [_impact.group_accuracies(right, each.members, len(each.groups)) for each in groupings]
+    groups = [_impact.group_accuracies(right, each.group_of, len(each.groups)) for each in groupings]
     return Accuracies(member_accuracies(predictions, labels), np.concatenate(groups, axis=1))
 
 
@@ -98,8 +98,8 @@ def _sums(groupings: Sequence[Grouping], values: NDArray[Any]) -> Floats:
     """Return the sum of ``values`` [N] over each group, [G]."""
     sums = []
     for each in groupings:
-        inside = each.members >= 0
-        sums.append(np.bincount(each.members[inside], weights=values[inside], minlength=len(each.groups)))
+        inside = each.group_of >= 0
+        sums.append(np.bincount(each.group_of[inside], weights=values[inside], minlength=len(each.groups)))
     return np.concatenate(sums)
 
 

@@ -1,4 +1,4 @@
-"""UMAP of the features of one member, and figures beside the picture, because pictures deceive."""
+"""UMAP of the features of one member, and numbers beside the picture, because pictures deceive."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MOST_PANELS = 9
 MOST_ABREAST = 3
 """Panels in a row of a grid: more would be too small to see anything."""
 MOST_LISTED = 4
-"""Panels whose figures a caption repeats."""
+"""Panels whose numbers a caption repeats."""
 TABLE = "Features in a plane"
 
 Floats = NDArray[np.floating]
@@ -141,8 +141,8 @@ class Umap(Measure):
         return {name: each.astype(np.float32) for name, each in zip(self.columns, values, strict=True)}
 
     def summarise(self, study: StudyColumns, comparisons: Sequence[Comparison]) -> Summary:
-        """Show the maps side by side, and tabulate the figures beside them."""
-        found = {name: _figures(population) for name, population in study.populations.items()}
+        """Show the maps side by side, and tabulate the numbers beside them."""
+        found = {name: _numbers(population) for name, population in study.populations.items()}
         layouts = _layouts(study, comparisons)
         return Summary(
             populations=dict(found),
@@ -177,12 +177,12 @@ class Umap(Measure):
             note="Silhouette: mean over examples, from −1 to 1, about 0 where classes lie across each other. k-NN "
             f"accuracy: share of examples whose class is the most frequent one among their {self.neighbours} nearest "
             f"others; always to name the most frequent class of all gives {100 * usual:.1f} %. Of one member each: "
-            "differences between seeds are not in these figures.",
+            "differences between seeds are not in these numbers.",
         )
 
     def _planes(self, name: str, study: StudyColumns, layout: Layout, found: dict[str, dict[str, Any]]) -> Planes:
         words = {population: _words(found[population]) for population, _ in layout}
-        listed = f"The table “{TABLE}” has the figures of all populations"
+        listed = f"The table “{TABLE}” has the numbers of all populations"
         if len(words) <= MOST_LISTED:
             listed = "; ".join(f"{population}: {said}" for population, said in words.items())
         return Planes(
@@ -207,7 +207,7 @@ class Umap(Measure):
         )
 
 
-def _figures(population: PopulationColumns) -> dict[str, Any]:
+def _numbers(population: PopulationColumns) -> dict[str, Any]:
     return {
         "seed": population.seeds[0],
         "silhouette": _mean(population["umap_silhouette"][0]),
@@ -220,13 +220,13 @@ def _mean(values: Floats) -> float | None:
     return float(values.mean(dtype=np.float64)) if len(values) and np.isfinite(values).all() else None
 
 
-def _words(figures: dict[str, Any]) -> str:
-    """Say the figures of a panel in a line; what does not exist is left out."""
-    if figures["knn_plane"] is None:
+def _words(numbers: dict[str, Any]) -> str:
+    """Say the numbers of a panel in a line; what does not exist is left out."""
+    if numbers["knn_plane"] is None:
         return "no map"
-    plane, features = 100 * figures["knn_plane"], 100 * figures["knn_features"]
+    plane, features = 100 * numbers["knn_plane"], 100 * numbers["knn_features"]
     text = f"k-NN {plane:.1f} % ({features:.1f} %)"
-    return text if figures["silhouette"] is None else f"silhouette {figures['silhouette']:.2f}, {text}"
+    return text if numbers["silhouette"] is None else f"silhouette {numbers['silhouette']:.2f}, {text}"
 
 
 # ---------------------------------------------------------------------------------------------------------- figures

@@ -141,7 +141,7 @@ def test_ties_go_where_they_are_told(write):
 
 def test_rows_are_in_any_order_and_groups_in_that_of_the_alphabet(write):
     found = read_groups(write("sex,example_id\nm,c\nf,a\n,b\n")).groupings(("a", "b", "c"))[0]
-    assert (found.name, found.groups, found.members.tolist()) == ("sex", ("f", "m"), [0, -1, 1])
+    assert (found.name, found.groups, found.group_of.tolist()) == ("sex", ("f", "m"), [0, -1, 1])
 
 
 def test_what_spreadsheets_write_is_read(write):

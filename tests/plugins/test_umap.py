@@ -266,7 +266,7 @@ def test_groups_are_rows_and_the_values_columns_after_the_reference() -> None:
         "Sup-0.99": ("Sup", "sparsity 0.99"),
         "SCL-0.99": ("SCL", "sparsity 0.99"),
     }
-    assert "The table “Features in a plane” has the figures of all populations." in drawn.caption
+    assert "The table “Features in a plane” has the numbers of all populations." in drawn.caption
 
 
 def test_of_many_values_the_middle_and_the_last_are_drawn() -> None:
