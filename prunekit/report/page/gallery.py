@@ -28,8 +28,9 @@ class Gallery:
 
     data: dict[str, Any]
     """JSON: classes; ids and labels of the examples; width, height and columns of their thumbnails in the sheets, which
-    are data URIs in the same order; comparisons, each with its numbers of members, how many examples changed in all,
-    and its cards (example, label before, label after, share before, share after, change), the largest change first."""
+    are data URIs in the same order, and whether they are exact; comparisons, each with its numbers of members, how many
+    examples changed in all, and its cards (example, label before, label after, share before, share after, change), the
+    largest change first."""
     no_images: str
     """Why there are no images; "" where there are."""
 
@@ -63,6 +64,7 @@ def build_gallery(
         "width": packed.width,
         "height": packed.height,
         "columns": COLUMNS,
+        "exact": packed.exact,
         "sheets": list(packed.uris),
         "comparisons": [
             {

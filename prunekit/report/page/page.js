@@ -77,7 +77,7 @@
     };
   });
   const picture = (example) => {
-    const canvas = make("canvas", Math.max(data.width, data.height) <= 48 ? "exact" : "");
+    const canvas = make("canvas");
     canvas.setAttribute("aria-hidden", "true");
     paint(canvas, example);
     return canvas;
@@ -85,6 +85,7 @@
   const paint = (canvas, example) => {
     const { width, height, columns } = data;
     [canvas.width, canvas.height] = [width, height];
+    canvas.classList.toggle("exact", data.exact);
     const place = example % (columns * columns);
     const [x, y] = [(place % columns) * width, Math.floor(place / columns) * height];
     sheets[Math.floor(example / (columns * columns))]().then((image) =>
@@ -165,12 +166,12 @@
     $("#count").textContent = said();
   };
   const said = () => {
-    const { total, cards: held, reference, pruned } = comparison();
+    const { total, cards: kept, reference, pruned } = comparison();
     if (!total) return `No example has another modal label in ${pruned} than in ${reference}.`;
-    const [matching, all, shown, left] = [found.length, held.length, laidOut, total - held.length].map((n) => n.toLocaleString("en"));
-    const some = matching === all ? all : `${matching} of ${all}`;
+    const [matching, held, shown, left] = [found.length, kept.length, laidOut, total - kept.length].map((n) => n.toLocaleString("en"));
+    const some = matching === held ? held : `${matching} of ${held}`;
     return (
-      `${some} ${all === "1" ? "example" : "examples"}, ${shown} shown.` +
+      `${some} ${held === "1" ? "example" : "examples"}, ${shown} shown.` +
       (left === "0" ? "" : ` ${left} more changed, with smaller vote changes: they are left out to keep this page small.`)
     );
   };
@@ -194,7 +195,6 @@
   const enlarge = (position) => {
     const each = found[position];
     $("canvas", large).hidden = !sheets.length;
-    $("canvas", large).className = Math.max(data.width, data.height) <= 48 ? "exact" : "";
     if (sheets.length) paint($("canvas", large), each.example);
     $("h3", large).textContent = each.id;
     const { reference, pruned } = comparison();

@@ -35,6 +35,11 @@ class Sheets:
     """Of a thumbnail, in pixels."""
     height: int
 
+    @property
+    def exact(self) -> bool:
+        """Whether thumbnails are so small that their pixels are kept, and shown as such."""
+        return _exact(self.width, self.height)
+
 
 def sheets(images: ImageReader, order: Sequence[int], most: int) -> Sheets:
     """Pack the images at ``order`` into sheets of ``most`` characters together.
@@ -51,12 +56,16 @@ def sheets(images: ImageReader, order: Sequence[int], most: int) -> Sheets:
         across, down = min(factor, wide), min(factor, tall)
         width, height = wide // across, tall // down
         sheet = _sheet(part[:, :, : height * down, : width * across])
-        uri = _uri(sheet, (across, down), exact=max(width, height) <= EXACT)
+        uri = _uri(sheet, (across, down), exact=_exact(width, height))
         if sum(map(len, uris)) + len(uri) > most:
             break
         uris.append(uri)
         count += len(part)
     return Sheets(tuple(uris), count, width, height)
+
+
+def _exact(width: int, height: int) -> bool:
+    return max(width, height) <= EXACT
 
 
 def _sheet(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
