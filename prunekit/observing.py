@@ -9,8 +9,7 @@ from typing import Any
 
 from prunekit.capacity import choose_device, default_jobs
 from prunekit.errors import InputError, PrunekitError
-from prunekit.pool import OBSERVE, Event, Listener, Pool, Task
-from prunekit.progress import listening
+from prunekit.pool import Event, Listener, Pool, Task, preparing
 from prunekit.protocols import Dataset, Measure
 from prunekit.registry import Registry, registry
 from prunekit.stages import as_recipe, plugin
@@ -57,7 +56,8 @@ def observe(
     log = store.study_folder(plan["identity"]) / "workers.log"
     pool = Pool(setup, tasks, jobs or default_jobs(device, threads), log, tell)
     pool.run()
-    for label, error in pool.failures.items():
+    if pool.failures:
+        label, error = next(iter(pool.failures.items()))
         raise PrunekitError(f"{label}: {error} (log: {log})")
 
 
@@ -100,22 +100,17 @@ def _tasks(
             for measure, name in observers(measures, member.rank, known)
             if store.find_observation(member.key, split, name) is None
         ]
-        message = {"task": OBSERVE, "key": member.key, "seed": member.seed, "split": split}
-        message |= {"base": False, "measures": missing}
         if missing:  # populations may share a member
-            tasks.setdefault(member.key, Task(member.population, member.seed, OBSERVE, message, cost, member.key))
+            task = Task.observation(member.population, member.seed, member.key, split, cost, missing, base=False)
+            tasks.setdefault(member.key, task)
     return list(tasks.values())
 
 
 def _fingerprint(plan: dict[str, Any], data: Dataset, tell: Listener) -> str:
     """Return the fingerprint of the data, decoded if need be. Raises InputError unless the members saw the same."""
-
-    def hear(what: str, done: int, total: int | None) -> None:
-        tell(Event("preparing", data={"what": what, "done": done, "total": total}))
-
     found = data.fingerprint()
     if found is None:
-        with listening(hear):
+        with preparing(tell):
             data.load()
         found = data.fingerprint()
     if found is None or found != plan["data"].get("fingerprint", found):

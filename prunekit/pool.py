@@ -8,11 +8,13 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from prunekit.progress import listening
 from prunekit.worker import Setup
 
 # glibc hands memory back after every step without these, and faults it in again (2× at large batches).
@@ -42,6 +44,14 @@ class Task:
     needs: str | None = None
     """Key of the stage that must be finished before."""
 
+    @classmethod
+    def observation(
+        cls, population: str, seed: int, key: str, split: str, cost: float, measures: list[Any], *, base: bool
+    ) -> Task:
+        """Return the observation of the member with that key, by ``measures``, and of what all have if ``base``."""
+        message = {"task": OBSERVE, "key": key, "seed": seed, "split": split, "base": base, "measures": measures}
+        return cls(population, seed, OBSERVE, message, cost, f"observe {key}", needs=key)
+
     @property
     def label(self) -> str:
         """``sparse seed 3: finetune``."""
@@ -60,6 +70,17 @@ class Event:
 
 
 Listener = Callable[[Event], None]
+
+
+@contextmanager
+def preparing(tell: Listener) -> Iterator[None]:
+    """Pass on how far data are that are downloaded or decoded meanwhile."""
+
+    def hear(what: str, done: int, total: int | None) -> None:
+        tell(Event("preparing", data={"what": what, "done": done, "total": total}))
+
+    with listening(hear):
+        yield
 
 
 def worker_environment(threads: int) -> dict[str, str]:

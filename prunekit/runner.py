@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from prunekit.capacity import choose_device, default_jobs, free_memory, memory_warning
 from prunekit.errors import InputError, PrunekitError
 from prunekit.outline import SPLIT, blueprint, count_targets, describe, estimate_disk
-from prunekit.pool import OBSERVE, Event, Listener, Pool, Task
-from prunekit.progress import listening
+from prunekit.pool import OBSERVE, Event, Listener, Pool, Task, preparing
 from prunekit.protocols import Measure
 from prunekit.recipe import load
 from prunekit.stages import TrainStage, as_recipe
@@ -113,11 +112,7 @@ def execute(
 
 def _prepared(study: Study, tell: Listener) -> Study:
     """Let the data set download and decode, once and before any worker starts: then it knows its fingerprint."""
-
-    def hear(what: str, done: int, total: int | None) -> None:
-        tell(Event("preparing", data={"what": what, "done": done, "total": total}))
-
-    with listening(hear), study.source.blaming(("data",)):
+    with preparing(tell), study.source.blaming(("data",)):
         study.recipe.data.load()
     study = resolve(study.source)
     if study.fingerprint is None:
@@ -192,10 +187,8 @@ def _observation_task(
     ]
     if not base and not missing:
         return None
-    message = {"task": "observe", "key": member.key, "seed": member.seed, "split": SPLIT}
-    message |= {"base": base, "measures": missing}
     cost = float(study.data.test)
-    return Task(member.population, member.seed, OBSERVE, message, cost, f"observe {member.key}", member.key)
+    return Task.observation(member.population, member.seed, member.key, SPLIT, cost, missing, base=base)
 
 
 def check_disk(study: Study, network: Network, store: Store, tasks: Sequence[Task]) -> None:
