@@ -28,7 +28,7 @@ from prunekit import (
 )
 
 from ._chance import SEED
-from ._impact import Floats, known, welch
+from ._impact import LEVEL, Floats, known, welch
 from .accuracy import spread
 
 DRAWS = 50
@@ -220,7 +220,8 @@ def _changes_table(comparisons: Sequence[Comparison], changes: Sequence[dict[str
         title="Change of calibration",
         columns=tuple(columns),
         rows=rows,
-        note="p: Welch's t-test over members, each on its own; none where there is one member, or none differ.",
+        note="p: Welch's t-test over members, each on its own; changes are marked where it is at most "
+        f"{LEVEL:g}. None where there is one member, or none differ.",
     )
 
 

@@ -12,6 +12,8 @@ PUBLISHED = "published"
 MARK = "*"
 LEVEL = 0.05
 """The p up to which a number is marked."""
+MARKED = f"told from seed noise (p ≤ {LEVEL:g}, each on its own)"
+"""What the mark means."""
 
 
 def exists(value: Value) -> bool:
@@ -34,7 +36,7 @@ def shown(value: Value, column: Column) -> str:
 
 
 def is_marked(number: Number) -> bool:
-    """Return whether it is more than chance explains."""
+    """Return whether what it says is more than chance explains."""
     return number.p is not None and number.p <= LEVEL
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from prunekit.protocols import Comparison, Place
 from prunekit.report.arrays import LoadedStudy, Published
-from prunekit.report.cells import LEVEL, MARK, PUBLISHED, is_marked
+from prunekit.report.cells import LEVEL, MARK, MARKED, PUBLISHED, is_marked
 from prunekit.tables import Column, Headline, Number, Table, Value
 
 REFERENCE = "reference"
@@ -175,7 +175,7 @@ def _marks(name: str, numbers: Sequence[Number]) -> str:
     judged = [number for number in numbers if number.p is not None]
     if not judged:
         return ""
-    text = f"{MARK} after {name}: more than seed noise alone gives (p ≤ {LEVEL:g}, each on its own)"
+    text = f"{MARK} after {name}: {MARKED}"
     unable = [n.smallest_p for n in judged if n.smallest_p is not None and n.smallest_p > LEVEL]
     if unable:
         text += f"; {len(unable)} of {len(judged)} have too few members to earn it (p is {min(unable):.2g} at best)"

@@ -56,7 +56,7 @@ def test_numbers_of_real_measures_and_their_marks():
     ]
     pruned = table.rows[2][1]
     assert (pruned.value, pruned.p, pruned.smallest_p) == (1, 2 / 128, 2 / 128)  # the smaller p of two tests, doubled
-    assert "* after PIE: more than seed noise alone gives (p ≤ 0.05, each on its own)." in table.note
+    assert "* after PIE: told from seed noise (p ≤ 0.05, each on its own)." in table.note
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def test_of_many_comparisons_the_ranges_the_marks_and_the_worst_are_said(make):
     )
     assert everything.whom == "PIE is largest in dense → sparse. It fell on 3."
     assert everything.certainty == (
-        "3 members per population; PIE is more than seed noise alone gives in 1 of 2 comparisons (p ≤ 0.05, each on "
+        "3 members per population; PIE is told from seed noise in 1 of 2 comparisons (p ≤ 0.05, each on "
         "its own: chance alone gives up to 0.1 of them); the smallest p that they can reach is 0.01."
     )
 

@@ -11,7 +11,7 @@ import prunekit
 from prunekit.protocols import Comparison
 from prunekit.report.arrays import LoadedStudy
 from prunekit.report.build import MOST_IN_FULL, Report
-from prunekit.report.cells import LEVEL, MARK, is_marked
+from prunekit.report.cells import MARK, MARKED, is_marked
 from prunekit.report.files import check_file, replacing
 from prunekit.report.page.answer import answer_of_all, answers
 from prunekit.report.page.asked import described, facts, population_table
@@ -87,7 +87,7 @@ def _context(study: LoadedStudy, report: Report, comparisons: Sequence[Compariso
 def _headline_notes(report: Report) -> Iterator[str]:
     yield from (headline.note for headline in report.headlines if headline.note)
     if any(is_marked(number) for headline in report.headlines for number in headline.comparisons):
-        yield f"{MARK} more than seed noise alone gives (p ≤ {LEVEL:g}, each on its own)"
+        yield f"{MARK} {MARKED}"
 
 
 def _gallery(study: LoadedStudy, report: Report, comparisons: Sequence[Comparison]) -> Gallery | None:

@@ -134,7 +134,7 @@ def _marks(headline: Headline) -> str:
     if best > LEVEL:
         return f"too few to tell any {headline.name} from seed noise (the smallest p that they can reach is {best:.2g})"
     return (
-        f"{headline.name} is more than seed noise alone gives in {sum(map(is_marked, numbers))} of {len(numbers)} "
+        f"{headline.name} is told from seed noise in {sum(map(is_marked, numbers))} of {len(numbers)} "
         f"comparisons (p ≤ {LEVEL:g}, each on its own: chance alone gives up to {LEVEL * len(numbers):.2g} of them)"
         + (f"; the smallest p that they can reach is {best:.2g}" if best else "")
     )
