@@ -65,12 +65,14 @@ class BarPanel:
 
 @dataclass(frozen=True, kw_only=True)
 class Bars(Figure):
-    """Numbers by category; panels share their axes."""
+    """Numbers by category; panels share the categories."""
 
     categories: tuple[str, ...]
     """[C]."""
     value_name: str
     panels: tuple[BarPanel, ...]
+    one_scale: bool = True
+    """Whether values are as long in all panels; False where the largest of one would hide those of another."""
 
 
 @dataclass(frozen=True)

@@ -288,13 +288,15 @@ def _figure(study: StudyColumns, number: int, pairs: Sequence[_Pair]) -> Bars:
     one, other = pairs[0].titles
     found = [f"{pair.sparsity} {pair.disputed.shared:,} ({pair.disputed.expected:.1f})" for pair in pairs]
     return Bars(
-        name=f"pie-overlap-{number}",
+        name=f"pie-overlap.{number}",
         title=f"PIEs by class: {one} and {other}",
         caption=f"Strong: PIEs of both {one} and {other}; light: of one alone. Shared in all, and in brackets by "
-        f"chance among equally disputed examples: {', '.join(found)}.",
+        f"chance among equally disputed examples: {', '.join(found)}."
+        + (" Each panel has a scale of its own." if len(pairs) > 1 else ""),
         categories=study.classes,
         value_name="PIEs",
         panels=tuple(BarPanel(pair.sparsity, _bars(study, pair)) for pair in pairs),
+        one_scale=False,
     )
 
 

@@ -145,6 +145,13 @@ def test_panels_share_their_axes_and_name_the_categories_once(monkeypatch):
     assert [found.count(name) for name in once] == [1] * len(once)
 
 
+def test_panels_may_have_a_scale_of_their_own():
+    small = BarPanel("30 %", (Bar("PIEs", np.array([1, 2, 1])),))
+    large = BarPanel("99 %", (Bar("PIEs", np.array([100, 200, 150])),))
+    first, second = draw(two_stacks(panels=(small, large), one_scale=False)).axes
+    assert first.get_ylim()[1] < 3 < 200 < second.get_ylim()[1]
+
+
 def test_every_column_of_panels_names_the_categories_below(monkeypatch):
     canvas = draw(two_stacks(panels=two_stacks().panels[:1] * 5))
     assert texts(canvas, monkeypatch).count("a") == 2

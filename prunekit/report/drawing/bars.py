@@ -54,7 +54,7 @@ def draw_bars(figure: Bars) -> Canvas:
     width = PAGE if wide or columns > 1 else COLUMN
     room = (width - MARGIN) / columns - 0.1
     canvas = sheet(width, rows * PANEL + min(NAME, max(map(width_of, categories))))
-    grid = canvas.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    grid = canvas.subplots(rows, columns, sharex=True, sharey=figure.one_scale, squeeze=False)
     colours = _colours(panels)
     for i, axes in enumerate(grid.flat):
         if i < len(panels):
@@ -67,7 +67,8 @@ def draw_bars(figure: Bars) -> Canvas:
     name = axis_name(figure.value_name, rows * PANEL)
     canvas.supylabel(name, fontsize=LETTERS) if rows > 1 else grid[0, 0].set_ylabel(name)
     if all(_whole(bar) for panel in panels for bar in panel.bars):
-        grid[0, 0].yaxis.get_major_locator().set_params(integer=True)
+        for axes in grid.flat:
+            axes.yaxis.get_major_locator().set_params(integer=True)
     add_legend(canvas, [Patch(color=colour, linewidth=0, label=name) for name, colour in colours.items()])
     return canvas
 
