@@ -24,6 +24,8 @@ from prunekit.protocols import ImageShape, Representation
 AT_ONCE = 300_000_000
 """Bytes of representations that are held at once: several small ones share a pass over the images, as a pass for each
 would cost as many times the computation. One that is larger has a pass, and the memory, to itself."""
+BATCH = 128
+"""Images at once: few, to leave memory to what is held of them; on a CPU also faster. Bits may depend on it."""
 INPUT, SOFTMAX = "input", "softmax"
 BLOCKS, CONVOLUTIONS = "blocks", "convolutions"
 _INTO = ":input"
@@ -97,7 +99,7 @@ def _set(network: ProbedNetwork, points: Mapping[str, int], name: str) -> set[st
         return {INPUT, *blocks(encoder), SOFTMAX}
     if name != CONVOLUTIONS:
         known = did_you_mean(name, {BLOCKS, CONVOLUTIONS, *named})
-        raise InputError(f"probes: the model has no set {name!r}{known}: take one of those, or a list of patterns")
+        raise InputError(f"probes: the model has no set {name!r}{known}: take another, or a list of patterns")
     found = {path for path, module in encoder.named_modules() if isinstance(module, nn.Conv2d)} & points.keys()
     if not found:
         raise InputError(f"probes: the model has no convolutions: take {BLOCKS!r}, or a list of patterns")
@@ -157,7 +159,7 @@ def _held(
         held[name][begin : begin + len(values)] = _rows(values, shape, pool).cpu().numpy()  # a copy: ReLUs overwrite
 
     with torch.no_grad(), _tapped(network, list(widths), take):
-        for batch in data.batches(part):
+        for batch in data.batches(part, BATCH):
             network.logits(batch.images[0])
             begin += len(batch.labels)
     return held

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import comb, erfc, sqrt
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,7 +83,7 @@ class PredictionDepth(Measure):
     published_keys = ("pies", "others")
     summary_options = frozenset({"members"})
 
-    probes: str | Annotated[list[str], Field(min_length=1)] = "paper"
+    probes: str | list[str] = Field(default="paper", min_length=1)
     """Where to look: ``paper`` (where a paper did, which the model must know), ``blocks`` (the images, after every
     block, the class probabilities: Baldock et al.), ``convolutions``, or a list of patterns of module names, such as
     ``groups.*.conv2`` or, for what goes into a module, ``groups.*.conv2:input``."""
