@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from prunekit.protocols import Comparison
+    from prunekit.comparison import Comparison
     from prunekit.report.arrays import LoadedStudy
     from prunekit.report.build import Report
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prunekit.capacity import available_cores
+    from prunekit.comparison import Comparison
     from prunekit.errors import InputError, PrunekitError, did_you_mean
     from prunekit.figures import (
         Bar,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
         Augmentation,
         Backbone,
         Batch,
-        Comparison,
         Criterion,
         Dataset,
         DataSummary,
@@ -118,6 +118,7 @@ __all__ = [
 _LIGHTEST_FIRST = (
     "errors",
     "times",
+    "comparison",
     "figures",
     "tables",
     "protocols",

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from prunekit.comparison import Comparison
+
 Numbers = NDArray[np.floating] | NDArray[np.integer]
 
 
@@ -19,8 +21,8 @@ class Figure:
     title: str
     caption: str
     """What is seen, in sentences that say no more than the numbers: it also stands in for the picture."""
-    detail: bool = False
-    """Whether it is about one comparison alone."""
+    comparison: Comparison | None = None
+    """The only one that it is about; None: it is about all."""
 
 
 @dataclass(frozen=True, kw_only=True)

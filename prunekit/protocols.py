@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
+from prunekit.comparison import Comparison
 from prunekit.errors import did_you_mean
 from prunekit.tables import Summary
 from prunekit.times import Progress
@@ -403,17 +404,6 @@ class PopulationColumns(Protocol):
 
     def notes(self, measure: str) -> Sequence[Mapping[str, Any]]:
         """[M]: what the measure noted of every member that it observed."""
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A reference population and a pruned one; the control had the same stages without the pruning."""
-
-    reference: str
-    pruned: str
-    control: str | None
-    paired: bool
-    """Whether members of one seed grow from the same initial network, in the same order of batches."""
 
 
 class StudyColumns(Protocol):

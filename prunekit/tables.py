@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from prunekit.comparison import Comparison
 from prunekit.figures import Exemplar, Figure
 
 
@@ -50,8 +51,8 @@ class Table:
     columns: tuple[Column, ...]
     rows: list[tuple[Value, ...]]
     note: str = ""
-    detail: bool = False
-    """Whether it is about one comparison alone: a terminal that shows many comparisons leaves it out."""
+    comparison: Comparison | None = None
+    """The only one that it is about, so that a terminal that shows many leaves it out; None: it is about all."""
     about: tuple[tuple[str, ...], ...] = ()
     """The population that each row is about, then those that its numbers depend on; or none at all. Numbers that were
     published of it stand below the row where there are some of the others, too."""

@@ -7,7 +7,8 @@ import io
 import numpy as np
 from rich.console import Console
 
-from prunekit.protocols import Comparison, Measure, Place
+from prunekit.comparison import Comparison
+from prunekit.protocols import Measure, Place
 from prunekit.report.arrays import ArrayPopulation, ArrayStudy, LoadedStudy
 from prunekit.report.build import build_report
 from prunekit.report.cells import shown

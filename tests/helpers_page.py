@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 
-from prunekit.protocols import Comparison
+from prunekit.comparison import Comparison
 from prunekit.report.arrays import About, ArrayStudy
 from prunekit.report.build import build_report
 from prunekit.report.page import to_html

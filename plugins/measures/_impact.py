@@ -276,12 +276,12 @@ def bars(impact: Impact, comparison: Comparison, name: str) -> Bars:
     largest = there[np.argsort(-np.abs(impact.beyond[there]), kind="stable")[:MOST_BARS]]
     chosen = np.sort(largest)
     beyond, strong = 100 * impact.beyond[chosen], impact.significant[chosen]
-    where = f"{comparison.reference} → {comparison.pruned}"
+    where = comparison.name
     return Bars(
-        name=f"{name.replace('_', '-')}.{comparison.reference}-{comparison.pruned}",
+        name=f"{name.replace('_', '-')}.{comparison.slug}",
         title=f"Change of {words.what} beyond the overall change, by {words.one}: {where}",
         caption=_caption(impact, where, there, shown=len(chosen)),
-        detail=True,
+        comparison=comparison,
         categories=tuple(impact.names[i] for i in chosen),
         value_name=f"{words.what}, points",
         panels=(

@@ -125,7 +125,7 @@ def _per_class(study: StudyColumns, comparison: Comparison, per_class: dict[str,
     change = [None if x is None or y is None else 100 * (y - x) for x, y in zip(before, after, strict=True)]
     values = [list(study.classes), images, before, after, *(per_class[name] for name in shown[2:]), change]
     return Table(
-        title=f"Accuracy by class: {comparison.reference} → {comparison.pruned}",
+        title=f"Accuracy by class: {comparison.name}",
         columns=(
             Column("Class"),
             Column("Images", ",d"),
@@ -134,5 +134,5 @@ def _per_class(study: StudyColumns, comparison: Comparison, per_class: dict[str,
         ),
         rows=list(zip(*values, strict=True)),
         note=f"Change: {comparison.pruned} less {comparison.reference}.",
-        detail=True,
+        comparison=comparison,
     )

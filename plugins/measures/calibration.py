@@ -210,7 +210,7 @@ def _table(found: dict[str, _Calibration]) -> Table:
 
 def _changes_table(comparisons: Sequence[Comparison], changes: Sequence[dict[str, dict[str, float | None]]]) -> Table:
     columns = [Column("Populations")]
-    rows: list[tuple[Any, ...]] = [(f"{each.reference} → {each.pruned}",) for each in comparisons]
+    rows: list[tuple[Any, ...]] = [(each.name,) for each in comparisons]
     for key, (title, form, factor) in QUANTITIES.items():
         columns += [Column("Change", form, title), Column("p", ".2g", title)]
         for i, change in enumerate(changes):
@@ -238,11 +238,11 @@ def _figure(found: dict[str, _Calibration], comparison: Comparison) -> Curves:
     names = [comparison.reference, comparison.pruned, *([comparison.control] if comparison.control else [])]
     errors = ", ".join(f"{name} {100 * found[name].mean('ece'):.1f} %" for name in names)
     return Curves(
-        name=f"calibration.{comparison.reference}-{comparison.pruned}",
-        title=f"Confidence and accuracy: {comparison.reference} → {comparison.pruned}",
+        name=f"calibration.{comparison.slug}",
+        title=f"Confidence and accuracy: {comparison.name}",
         caption="Accuracy of the predictions of all members together, by confidence; below the diagonal they are surer "
         f"than right. Bins of fewer than {FEWEST} predictions are left out. ECE: {errors}.",
-        detail=True,
+        comparison=comparison,
         x_name="confidence",
         diagonal=True,
         panels=(

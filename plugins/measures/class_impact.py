@@ -99,7 +99,7 @@ def _table(
 ) -> Table:
     images = np.bincount(study.labels, minlength=len(study.classes)).tolist()
     return Table(
-        title=f"Class impact: {comparison.reference} → {comparison.pruned}",
+        title=f"Class impact: {comparison.name}",
         columns=(
             Column("Class"),
             Column("Images", ",d"),
@@ -120,5 +120,5 @@ def _table(
             for i, name in enumerate(study.classes)
         ],
         note=f"{_impact.note(impact)} Precision: mean over the members that predict the class at all.",
-        detail=True,
+        comparison=comparison,
     )

@@ -205,7 +205,7 @@ def _by_layer(comparison: Comparison, before: _Layers, after: _Layers) -> Table:
         float(after.macs_left.sum()),
     )
     return Table(
-        title=f"Sparsity by layer: {comparison.reference} → {comparison.pruned}",
+        title=f"Sparsity by layer: {comparison.name}",
         columns=(
             Column("Layer"),
             Column("Kind"),
@@ -220,7 +220,7 @@ def _by_layer(comparison: Comparison, before: _Layers, after: _Layers) -> Table:
         rows=[*zip(*columns, strict=True), total],
         note=f"Zero: share of the weights, mean over members; lowest and highest: among the {len(after.zeros)} members "
         f"of {comparison.pruned}. MACs left are theory: zeros save no time by themselves on usual hardware.",
-        detail=True,
+        comparison=comparison,
     )
 
 
@@ -251,12 +251,12 @@ def _figure(comparison: Comparison, before: _Layers, after: _Layers) -> Bars:
     said = "The same share is left of all." if np.ptp(left) < 0.005 else f"Least is left of {least}, most of {most}."
     omitted = len(after.names) - len(shown)
     return Bars(
-        name=f"layers.{comparison.reference}-{comparison.pruned}",
-        title=f"Weights left by layer: {comparison.reference} → {comparison.pruned}",
+        name=f"layers.{comparison.slug}",
+        title=f"Weights left by layer: {comparison.name}",
         caption=f"Share of the weights of each layer that are not zero, mean over {len(after.zeros)} members of "
         f"{comparison.pruned}; {100 * (1 - after.zero_overall):.2f} % of all weights. {said}"
         + (f" The {len(shown)} largest layers; {omitted} smaller ones are in the table alone." if omitted else ""),
-        detail=True,
+        comparison=comparison,
         categories=tuple(after.names[i].removeprefix("encoder.") for i in shown),
         value_name="weights left, %",
         panels=(BarPanel("", tuple(bars)),),

@@ -94,8 +94,8 @@ class Pie(Measure):
             exemplars = pruned.exemplars(study.classes)
             numbers.append(pruned.number)
             summary.comparisons.append(_as_json(study, pruned, control, exemplars))
-            summary.tables += [_class_table(study, both), _clearest_table(study, pruned, exemplars)]
-            summary.figures += [_class_figure(study, both), _example_figure(pruned, exemplars)]
+            summary.tables += [_class_table(study, each, both), _clearest_table(study, each, exemplars)]
+            summary.figures += [_class_figure(study, each, both), _example_figure(each, exemplars)]
             summary.exemplars.append(exemplars)
             summary.clauses.append(_clause(pruned, control))
         if changes:
@@ -183,7 +183,7 @@ def _headline_table(changes: Collection[Change]) -> Table:
     )
 
 
-def _class_table(study: StudyColumns, changes: list[Change]) -> Table:
+def _class_table(study: StudyColumns, comparison: Comparison, changes: list[Change]) -> Table:
     """PIEs by true class: the pruned population's (it comes first), those expected by chance, the control's."""
     classes, labels = len(study.classes), study.labels
     images = np.bincount(labels, minlength=classes)
@@ -195,10 +195,10 @@ def _class_table(study: StudyColumns, changes: list[Change]) -> Table:
         values.append(np.bincount(labels[change.pies], minlength=classes).tolist())
         values.append(_chance_by_class(study, change).tolist())
     return Table(
-        title=f"PIEs by true class: {changes[0].where}",
+        title=f"PIEs by true class: {comparison.name}",
         columns=tuple(columns),
         rows=list(zip(*values, strict=True)),
-        detail=True,
+        comparison=comparison,
     )
 
 
@@ -208,39 +208,39 @@ def _chance_by_class(study: StudyColumns, change: Change) -> NDArray[np.float64]
     return expected.astype(np.float64)
 
 
-def _clearest_table(study: StudyColumns, change: Change, exemplars: Sequence[Exemplar]) -> Table:
+def _clearest_table(study: StudyColumns, comparison: Comparison, exemplars: Sequence[Exemplar]) -> Table:
     examples = (_example(study, each) for each in exemplars[:CLEAREST])
     keys = ("id", "label", "reference", "reference_share", "pruned", "pruned_share", "change")
     return Table(
-        title=f"Clearest PIEs: {change.where}",
+        title=f"Clearest PIEs: {comparison.name}",
         columns=(
             Column("Example"),
             Column("True class"),
-            Column(f"In {change.reference.name}"),
-            Column(f"Votes in {change.reference.name}", ".0%"),
-            Column(f"In {change.other.name}"),
-            Column(f"Votes in {change.other.name}", ".0%"),
+            Column(f"In {comparison.reference}"),
+            Column(f"Votes in {comparison.reference}", ".0%"),
+            Column(f"In {comparison.pruned}"),
+            Column(f"Votes in {comparison.pruned}", ".0%"),
             Column("Change of votes", ".0%"),
         ),
         rows=[tuple(example[key] for key in keys) for example in examples],
         note="The modal label in either population and the share of its members that vote for it; change of votes: "
         "total variation distance between all vote shares, the largest first.",
-        detail=True,
+        comparison=comparison,
     )
 
 
 # ---------------------------------------------------------------------------------------------------------- figures
 
 
-def _class_figure(study: StudyColumns, changes: Sequence[Change]) -> Bars:
+def _class_figure(study: StudyColumns, comparison: Comparison, changes: Sequence[Change]) -> Bars:
     """What the table by class says: the pruned population's PIEs, then the control's."""
-    first, count = changes[0], len(study.classes)
+    count = len(study.classes)
     return Bars(
-        name=f"pie-classes.{first.reference.name}-{first.other.name}",
-        title=f"PIEs by true class: {first.where}",
+        name=f"pie-classes.{comparison.slug}",
+        title=f"PIEs by true class: {comparison.name}",
         caption="PIEs by true class, beside how many there are on average when it does not matter which population a "
         "member belongs to.",
-        detail=True,
+        comparison=comparison,
         categories=study.classes,
         value_name="PIEs",
         panels=tuple(
@@ -256,18 +256,18 @@ def _class_figure(study: StudyColumns, changes: Sequence[Change]) -> Bars:
     )
 
 
-def _example_figure(change: Change, exemplars: Sequence[Exemplar]) -> Exemplars:
+def _example_figure(comparison: Comparison, exemplars: Sequence[Exemplar]) -> Exemplars:
     """Figure 6 of Corti et al."""
     shown = tuple(exemplars[:PICTURED])
     which = f"The {len(shown)} of" if len(shown) < len(exemplars) else "All"
     return Exemplars(
-        name=f"pie-examples.{change.reference.name}-{change.other.name}",
-        title=f"PIEs whose votes changed most: {change.where}",
+        name=f"pie-examples.{comparison.slug}",
+        title=f"PIEs whose votes changed most: {comparison.name}",
         caption=f"{which} {len(exemplars):,} PIEs, those whose votes changed most first (total variation distance "
-        f"between the vote shares), with their modal labels in {change.reference.name} and in {change.other.name}.",
-        detail=True,
-        reference=change.reference.name,
-        pruned=change.other.name,
+        f"between the vote shares), with their modal labels in {comparison.reference} and in {comparison.pruned}.",
+        comparison=comparison,
+        reference=comparison.reference,
+        pruned=comparison.pruned,
         exemplars=shown,
     )
 

@@ -157,7 +157,7 @@ def _changes(study: StudyColumns, comparisons: Sequence[Comparison], ties: Ties)
     for index, each in enumerate(comparisons):
         reference, pruned = study.populations[each.reference], study.populations[each.pruned]
         pies = pruning_identified_exemplars(reference["prediction"], pruned["prediction"], ties)
-        name = each.pruned if distinct else f"{each.reference} → {each.pruned}"
+        name = each.pruned if distinct else each.name
         changes.append(_Change(index, name, reference, pruned, pies))
     return changes
 

@@ -135,7 +135,7 @@ class PredictionDepth(Measure):
             pies, by_chance = pruning_identified_exemplars(one, other), _by_chance(study, each)
             names = {"reference": each.reference, "pruned": each.pruned, "control": each.control}
             found = {role: _parts(depths[name], pies, by_chance) if name else None for role, name in names.items()}
-            where = f"{each.reference} → {each.pruned}"
+            where = each.name
             rows += [(where, names[role], *parts.values()) for role, parts in found.items() if parts]
             about += [(name, each.reference, each.pruned) for name in names.values() if name]
             summary.comparisons.append(found)
@@ -235,12 +235,12 @@ def _figure(depths: dict[str, Depths], comparison: Comparison, pies: NDArray[np.
     """Figure 3 of Corti et al."""
     reference, pruned = comparison.reference, comparison.pruned
     return Points(
-        name=f"prediction-depth.{reference}-{pruned}",
-        title=f"Prediction depth: {reference} → {pruned}",
+        name=f"prediction-depth.{comparison.slug}",
+        title=f"Prediction depth: {comparison.name}",
         caption=f"A point per example: its prediction depth, mean over members, in {reference} and in {pruned}. On the "
         "line it is the same in both, above the line it is decided later after pruning. PIEs, whose modal "
         "label changes (ties go to the smallest class index), are drawn last.",
-        detail=True,
+        comparison=comparison,
         x=depths[reference],
         y=depths[pruned],
         x_name=f"depth in {reference}",

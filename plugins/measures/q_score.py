@@ -144,12 +144,12 @@ def _figure(study: StudyColumns, averaged: dict[str, dict[str, Scores]], compari
     reference, pruned = comparison.reference, comparison.pruned
     one, other = study.populations[reference], study.populations[pruned]
     return Points(
-        name=f"q-score.{reference}-{pruned}",
-        title=f"Q-Score: {reference} → {pruned}",
+        name=f"q-score.{comparison.slug}",
+        title=f"Q-Score: {comparison.name}",
         caption=f"A point per example: its Q-Score, mean over members, in {reference} and in {pruned}. On the line "
         "it is the same in both, below the line it is lower after pruning. PIEs, whose modal label changes (ties go to "
         "the smallest class index), are drawn last.",
-        detail=True,
+        comparison=comparison,
         x=averaged[reference]["q"],
         y=averaged[pruned]["q"],
         x_name=f"Q-Score in {reference}",

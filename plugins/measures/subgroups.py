@@ -119,7 +119,7 @@ def _as_json(groupings: Sequence[Grouping], numbers: Numbers, impact: Impact, co
 
 def _table(comparison: Comparison, numbers: Numbers, impact: Impact, control: Impact | None) -> Table:
     return Table(
-        title=f"Accuracy and PIEs by group: {comparison.reference} → {comparison.pruned}",
+        title=f"Accuracy and PIEs by group: {comparison.name}",
         columns=(
             Column("Group"),
             Column("Images", ",d"),
@@ -142,5 +142,5 @@ def _table(comparison: Comparison, numbers: Numbers, impact: Impact, control: Im
         ],
         note=f"{_impact.note(impact)} PIEs: images whose modal label changes, beside the mean number when it does not "
         "matter which population a member belongs to.",
-        detail=True,
+        comparison=comparison,
     )

@@ -9,8 +9,9 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from prunekit.comparison import Comparison
 from prunekit.errors import InputError, PrunekitError, did_you_mean
-from prunekit.protocols import Comparison, Measure, Place, PopulationColumns, StudyColumns
+from prunekit.protocols import Measure, Place, PopulationColumns, StudyColumns
 from prunekit.tables import Number
 
 

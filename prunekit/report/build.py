@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from prunekit.comparison import Comparison
 from prunekit.errors import InputError, PrunekitError
 from prunekit.figures import Exemplar, Figure
-from prunekit.protocols import Comparison, Measure, PopulationColumns, StudyColumns
+from prunekit.protocols import Measure, PopulationColumns, StudyColumns
 from prunekit.registry import registry
 from prunekit.report.arrays import LoadedStudy, Published
 from prunekit.report.cells import PUBLISHED
@@ -200,7 +201,7 @@ def _sentence(
     if before > 0:
         start += f" ({percent(before)} in {comparison.reference})"
     return Sentence(
-        comparison=f"{comparison.reference} → {comparison.pruned}",
+        comparison=comparison.name,
         text=f"{start}: {'; '.join(said)}.",
         whom=_joined(summary.whom[i] for summary in summaries if summary.whom),
         certainty=_joined(summary.certainty[i] for summary in summaries if summary.certainty),

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import ValidationError
 
+from prunekit.comparison import Comparison
 from prunekit.errors import InputError, describe_problem
-from prunekit.protocols import Comparison, Measure, Place
+from prunekit.protocols import Measure, Place
 from prunekit.registry import Registry, registry
 from prunekit.report.arrays import About, ArrayPopulation, ArrayStudy, LoadedStudy, Published
 from prunekit.report.images import ExampleImages

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from prunekit.protocols import Comparison, Place
+from prunekit.comparison import Comparison
+from prunekit.protocols import Place
 from prunekit.report.arrays import LoadedStudy, Published
 from prunekit.report.cells import LEVEL, MARK, MARKED, PUBLISHED, is_marked
 from prunekit.tables import Column, Headline, Number, Table, Value

@@ -38,7 +38,7 @@ def _parts(report: Report, width: int) -> Iterator[RenderableType]:
     in_full = len(report.sentences) <= MOST_IN_FULL
     yield Text(report.title, style="bold")
     for table in report.tables:
-        if in_full or not table.detail:
+        if in_full or table.comparison is None:
             yield from _titled(table, width)
     for heading, lines in (("How it was measured", report.readings), ("Notes", report.notes)):
         if lines:
@@ -59,7 +59,7 @@ def _parts(report: Report, width: int) -> Iterator[RenderableType]:
 
 def _titled(table: Table, width: int) -> Iterator[RenderableType]:
     """A table about one comparison may have a row per class or example: it is cut."""
-    rows = table.rows[:MOST_ROWS] if table.detail else table.rows
+    rows = table.rows if table.comparison is None else table.rows[:MOST_ROWS]
     yield Text()
     yield Text(table.title, style="bold cyan")
     yield _rendered(replace(table, rows=rows), width)

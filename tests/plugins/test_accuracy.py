@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from prunekit.comparison import Comparison
 from prunekit.plugins.measures.accuracy import (
     Accuracy,
     class_accuracies,
@@ -15,7 +16,6 @@ from prunekit.plugins.measures.accuracy import (
     member_accuracies,
     spread,
 )
-from prunekit.protocols import Comparison
 from prunekit.report.arrays import ArrayPopulation, ArrayStudy
 
 LABELS = np.array([0, 0, 1, 1])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from prunekit.comparison import Comparison
 from prunekit.plugins.measures.agreement import (
     Agreement,
     accuracy_on,
@@ -18,7 +19,6 @@ from prunekit.plugins.measures.agreement import (
     churn_within,
     noise_floor,
 )
-from prunekit.protocols import Comparison
 from prunekit.report.arrays import ArrayPopulation, ArrayStudy
 
 LABELS = np.array([0, 0, 1, 1])

@@ -9,6 +9,7 @@ from scipy.special import log_softmax, softmax
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss, log_loss
 
+from prunekit.comparison import Comparison
 from prunekit.plugins.measures.calibration import (
     Calibration,
     bin_of,
@@ -17,7 +18,6 @@ from prunekit.plugins.measures.calibration import (
     expected_calibration_error,
     reliability,
 )
-from prunekit.protocols import Comparison
 from prunekit.report.arrays import ArrayPopulation, ArrayStudy
 
 LABELS = np.random.default_rng(0).integers(0, 3, 200)

@@ -10,8 +10,8 @@ import pytest
 from scipy import stats
 from sklearn.metrics import accuracy_score, precision_score, recall_score
 
+from prunekit.comparison import Comparison
 from prunekit.plugins.measures.class_impact import ClassImpact, class_precisions
-from prunekit.protocols import Comparison
 from prunekit.report.arrays import ArrayPopulation, ArrayStudy
 
 CLASSES = ("cat", "dog", "owl")
@@ -107,7 +107,7 @@ def test_the_change_without_pruning_stands_beside():
     table = summary.tables[0]
     assert [column.group for column in table.columns][-5:] == ["sparse", *["control"] * 4]
     assert table.rows[2][-4:] == alone.tables[0].rows[2][-4:]
-    assert table.detail
+    assert table.comparison == Comparison("dense", "sparse", "control", True)
 
 
 def test_one_member_has_changes_and_no_test():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from prunekit.comparison import Comparison
 from prunekit.plugins.measures._impact import (
     Accuracies,
     Impact,
@@ -18,7 +19,6 @@ from prunekit.plugins.measures._impact import (
     welch,
     whom,
 )
-from prunekit.protocols import Comparison
 
 WORDS = Words("recall", "class", "classes")
 COMPARISON = Comparison("dense", "sparse", None, False)
@@ -234,7 +234,7 @@ def test_bars_are_strong_where_a_class_changed():
     figure = bars(found, COMPARISON, "class_impact")
     strong, weak = figure.panels[0].bars
     assert figure.name == "class-impact.dense-sparse"
-    assert figure.detail
+    assert figure.comparison == COMPARISON
     assert (strong.light, weak.light) == (False, True)
     assert strong.values + weak.values == pytest.approx(100 * found.beyond)
     assert (strong.values != 0).tolist() == found.significant.tolist()

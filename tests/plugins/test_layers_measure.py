@@ -80,7 +80,7 @@ def test_tables_by_hand() -> None:
     assert dense == ("dense", 30, 25, pytest.approx(1 / 6), 3000, 2500, pytest.approx(5 / 6), 0)
     assert sparse == ("sparse", 30, pytest.approx(12.5), pytest.approx(17.5 / 30), 3000, 1250, pytest.approx(5 / 12), 1)
     assert "theory" in overall.note
-    assert by_layer.detail
+    assert by_layer.comparison == COMPARISON
     assert by_layer.rows == [
         ("encoder.0", "conv", 10, 0.0, 0.75, 0.5, 1.0, 1000, 250),
         ("encoder.1", "conv", 20, 0.25, 0.5, 0.5, 0.5, 1500, 1000),
@@ -124,7 +124,7 @@ def test_a_figure_shows_what_is_left() -> None:
     assert (bar.name, bar.values.tolist()) == ("sparse", [pytest.approx(40), pytest.approx(25)])
     assert drawn.categories == ("0", "1")
     assert "Least is left of encoder.1 (25.00 %), most of encoder.0 (40.00 %)" in drawn.caption
-    assert drawn.detail
+    assert drawn.comparison == COMPARISON
 
 
 def test_layers_that_were_pruned_alike_are_said_to_be() -> None:

@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
+from prunekit.comparison import Comparison
 from prunekit.plugins.measures import _change
 from prunekit.plugins.measures.pie import Pie
-from prunekit.protocols import Comparison
 from prunekit.report.arrays import ArrayPopulation, ArrayStudy
 
 CLASSES = ("cat", "dog", "owl")
@@ -163,7 +163,7 @@ def test_the_figure_by_class_shows_the_table_by_class():
     summary = summarise(dense=DENSE, sparse=SPARSE, control=DENSE)
     (figure,) = [figure for figure in summary.figures if figure.name == "pie-classes.dense-sparse"]
     table = summary.tables[1]
-    assert figure.detail
+    assert figure.comparison == table.comparison == Comparison("dense", "sparse", "control", True)
     assert figure.categories == CLASSES
     assert [panel.title for panel in figure.panels] == ["dense → sparse", "dense → control"]
     shown = [bar.values.tolist() for panel in figure.panels for bar in panel.bars]

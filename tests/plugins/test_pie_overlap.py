@@ -7,9 +7,10 @@ import json
 import numpy as np
 import pytest
 
+from prunekit.comparison import Comparison
 from prunekit.plugins.measures._overlap import overlap, vote_strata
 from prunekit.plugins.measures.pie_overlap import PieOverlap
-from prunekit.protocols import Comparison, Place
+from prunekit.protocols import Place
 from prunekit.report.arrays import ArrayPopulation, ArrayStudy
 from prunekit.report.cells import full_name
 

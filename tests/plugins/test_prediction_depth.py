@@ -165,6 +165,7 @@ PREDICTIONS = {
     "control": [[0, 0, 1, 1]] * 3,
 }
 DEPTHS = {"dense": [[1, 2, 3, 16], [1, 4, 3, 14]], "sparse": [[1, 1, 4, 16]] * 2, "control": [[2, 2, 2, 14]] * 2}
+COMPARISON = Comparison("dense", "sparse", "control", True)
 
 
 def study(depths: dict[str, Any] = DEPTHS, predictions: dict[str, Any] = PREDICTIONS) -> ArrayStudy:
@@ -178,7 +179,7 @@ def study(depths: dict[str, Any] = DEPTHS, predictions: dict[str, Any] = PREDICT
 
 
 def summarise(**options: Any) -> Summary:
-    return PredictionDepth(**options).summarise(study(), [Comparison("dense", "sparse", "control", True)])
+    return PredictionDepth(**options).summarise(study(), [COMPARISON])
 
 
 def test_the_mean_depth_of_a_population_is_over_examples_and_members() -> None:
@@ -215,7 +216,7 @@ def test_the_tables_follow_those_of_corti_et_al() -> None:
 def test_the_figure_has_a_point_per_example() -> None:
     (figure,) = summarise().figures
     assert isinstance(figure, Points)
-    assert (figure.name, figure.detail) == ("prediction-depth.dense-sparse", True)
+    assert (figure.name, figure.comparison) == ("prediction-depth.dense-sparse", COMPARISON)
     assert figure.x.tolist() == [1, 3, 3, 15]
     assert figure.y.tolist() == [1, 1, 4, 16]
     assert figure.marked.tolist() == [False, False, False, True]

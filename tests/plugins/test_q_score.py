@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
+from prunekit.comparison import Comparison
 from prunekit.plugins.measures.q_score import QScore, q_score
-from prunekit.protocols import Comparison
 from prunekit.report.arrays import ArrayPopulation, ArrayStudy
 
 
@@ -102,8 +102,9 @@ def test_the_figure_sets_scores_after_pruning_against_those_before_and_marks_pie
         "sparse": population("sparse", [[0.0, 8.0], [1.0, 9.0]], [[0, 0], [0, 0]]),
     }
     study = ArrayStudy(("cat", "dog"), ("a", "b"), np.array([0, 1]), populations)
-    (figure,) = QScore().summarise(study, [Comparison("dense", "sparse", None, True)]).figures
-    assert (figure.name, figure.detail) == ("q-score.dense-sparse", True)
+    comparison = Comparison("dense", "sparse", None, True)
+    (figure,) = QScore().summarise(study, [comparison]).figures
+    assert (figure.name, figure.comparison) == ("q-score.dense-sparse", comparison)
     assert (figure.x.tolist(), figure.y.tolist()) == ([2.0, 3.0], [0.5, 8.5])
     assert (figure.x_name, figure.y_name) == ("Q-Score in dense", "Q-Score in sparse")
     assert figure.marked.tolist() == [False, True]

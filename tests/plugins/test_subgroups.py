@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from prunekit.comparison import Comparison
 from prunekit.errors import InputError
 from prunekit.plugins.measures._chance import permutation_test
 from prunekit.plugins.measures._groups import read_groups
 from prunekit.plugins.measures.class_impact import ClassImpact
 from prunekit.plugins.measures.pie import Pie
 from prunekit.plugins.measures.subgroups import Subgroups
-from prunekit.protocols import Comparison
 from prunekit.report.arrays import ArrayPopulation, ArrayStudy
 
 LABELS = np.random.default_rng(0).integers(0, 3, 60)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from helpers_page import pixels
 
+from prunekit.comparison import Comparison
 from prunekit.plugins.measures.accuracy import Accuracy
 from prunekit.plugins.measures.pie import Pie
 from prunekit.plugins.measures.q_score import QScore
-from prunekit.protocols import Comparison
 from prunekit.report.arrays import ArrayPopulation, ArrayStudy, LoadedStudy
 
 Make = Callable[..., LoadedStudy]

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from helpers_overview import TWO, Kept, Told, numbered, overview, study_of
 
+from prunekit.comparison import Comparison
 from prunekit.errors import PrunekitError
 from prunekit.plugins.measures.accuracy import Accuracy
 from prunekit.plugins.measures.pie import Pie
-from prunekit.protocols import Comparison, Place
+from prunekit.protocols import Place
 from prunekit.report.arrays import ArrayPopulation, ArrayStudy, LoadedStudy
 from prunekit.report.build import build_report
 from prunekit.report.text import to_csv
@@ -173,7 +174,7 @@ def curves(study, comparisons=None):
 def test_the_figure_has_a_panel_per_number_and_a_line_per_method_with_the_reference_first():
     accuracies = {"dense": Number(90.5), **{name: Number(80 + i) for i, name in enumerate(TWO)}}
     (figure,) = curves(study_of(TWO, measures=[Kept(numbers=accuracies), Told(numbers=numbered(TWO))]))
-    assert (figure.name, figure.x_name, figure.detail) == ("overview.s", "s", False)
+    assert (figure.name, figure.x_name, figure.comparison) == ("overview.s", "s", None)
     found = {panel.y_name: {line.name: (line.x, line.y) for line in panel.lines} for panel in figure.panels}
     positions = ("reference", "0.3", "0.9")
     assert found == {

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from helpers_page import HOSTILE, Elements, gallery_of, make_hostile, page_of, pixels
 
+from prunekit.comparison import Comparison
 from prunekit.errors import InputError
 from prunekit.plugins.measures.pie import Pie
-from prunekit.protocols import Comparison
 from prunekit.report.arrays import About, ArrayPopulation, ArrayStudy, LoadedStudy
 from prunekit.report.build import build_report
 from prunekit.report.page import to_html, write_page

@@ -10,8 +10,9 @@ import pytest
 from helpers_page import Elements, gallery_of, page_of, pixels
 from PIL import Image
 
+from prunekit.comparison import Comparison
 from prunekit.figures import Exemplar
-from prunekit.protocols import Comparison, Measure
+from prunekit.protocols import Measure
 from prunekit.report.arrays import ArrayPopulation, ArrayStudy, NoImagesError
 from prunekit.report.page import gallery
 from prunekit.report.page.sprites import sheets

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import numpy as np
-from helpers_page import Elements
+import re
 
+import numpy as np
+from helpers_page import Elements, page_of
+
+from prunekit.comparison import Comparison
+from prunekit.protocols import Measure
 from prunekit.report.build import build_report
 from prunekit.report.page import pictures, to_html
-from prunekit.report.page.parts import comparison_of, shown_table
+from prunekit.report.page.parts import position, shown_table
 from prunekit.report.page.svg import INK, inline_svg
-from prunekit.tables import Column, Number, Table
+from prunekit.tables import Column, Number, Summary, Table
+
+COMPARISONS = [Comparison("dense", "a", None, True), Comparison("a", "b", None, True)]
 
 
 def test_cells_say_what_they_are():
     columns = (Column("Class"), Column("PIEs", ",d", "GMP"), Column("Accuracy", ".1f", "GMP"))
     number = Number(7, p=0.02, smallest_p=0.01, interval=(3.0, 9.0), chance=2.25)
     rows = [("cat", number, None), ("a name that is long enough to be given room", 3, 1.25)]
-    table = shown_table(Table("PIEs: a → b", columns, rows, detail=True), ["x → a", "a → b"])
+    table = shown_table(Table("PIEs: a → b", columns, rows, comparison=COMPARISONS[1]), COMPARISONS)
     assert table.groups == [("", 1), ("GMP", 2)]
     assert table.heads == [("Class", False), ("PIEs", True), ("Accuracy", True)]
     assert table.comparison == 1
@@ -28,11 +34,28 @@ def test_cells_say_what_they_are():
     assert accuracy.text == "1.2"
 
 
-def test_a_table_is_about_the_comparison_whose_whole_name_ends_its_title():
-    names = ["dense → sparse", "very dense → sparse"]
-    assert comparison_of("PIEs: very dense → sparse", names) == 1
-    assert comparison_of("PIEs: dense → sparse", names) == 0
-    assert comparison_of("PIEs", names) is None
+def test_what_is_about_all_comparisons_or_none_of_those_shown_has_no_position():
+    assert [position(each, COMPARISONS) for each in COMPARISONS] == [0, 1]
+    assert position(None, COMPARISONS) is None
+    assert position(Comparison("a", "c", None, True), COMPARISONS) is None
+
+
+class Untitled(Measure):
+    """Has a table per comparison, none of which names it."""
+
+    name = "untitled"
+
+    def summarise(self, study, comparisons):
+        columns = (Column("Pruned"),)
+        return Summary(tables=[Table("Change", columns, [(each.pruned,)], comparison=each) for each in comparisons])
+
+
+def test_a_table_is_shown_with_its_comparison_whatever_its_title(make):
+    study = make()
+    study.measures = [Untitled()]
+    study.comparisons = [Comparison("dense", name, None, True) for name in ("control", "sparse")]
+    shown = re.findall(r'<figure class="table" data-comparison="(.)">.*?<td[^>]*>(.*?)</td>', page_of(study), re.DOTALL)
+    assert shown == [("0", "control"), ("1", "sparse")]
 
 
 SVG = f"""<?xml version="1.0"?>
@@ -65,8 +88,7 @@ def test_a_figure_inside_a_page_brings_no_ids_styles_or_colours_that_clash():
 def test_figures_of_the_comparisons_that_changed_least_are_left_out(pictured, monkeypatch):
     monkeypatch.setattr(pictures, "MOST_PICTURED", 1)
     report = build_report(pictured, pictured.comparisons)
-    names = [each.comparison for each in report.sentences]
-    drawn = pictures.draw_figures(report, names)
+    drawn = pictures.draw_figures(report, pictured.comparisons)
     most = int(np.argmax([len(each) for each in report.exemplars]))
     assert {figure.comparison for figure in drawn.values()} <= {None, most}
     assert 0 < len(drawn) < len(pictures.drawable(report.figures))
@@ -76,4 +98,4 @@ def test_figures_of_the_comparisons_that_changed_least_are_left_out(pictured, mo
 def test_figures_for_which_there_is_no_room_are_left_out(pictured, monkeypatch):
     monkeypatch.setattr(pictures, "MOST_CHARACTERS", 10)
     report = build_report(pictured, pictured.comparisons)
-    assert pictures.draw_figures(report, [each.comparison for each in report.sentences]) == {}
+    assert pictures.draw_figures(report, pictured.comparisons) == {}

@@ -7,9 +7,10 @@ import json
 import numpy as np
 import pytest
 
+from prunekit.comparison import Comparison
 from prunekit.errors import InputError, PrunekitError
 from prunekit.plugins.measures.accuracy import Accuracy
-from prunekit.protocols import Comparison, Measure
+from prunekit.protocols import Measure
 from prunekit.registry import registry
 from prunekit.report.arrays import ArrayPopulation
 from prunekit.report.build import as_json, build_report, percent

@@ -8,6 +8,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from prunekit.comparison import Comparison
 from prunekit.report.build import Report, build_report
 from prunekit.report.terminal import MOST_ROWS, print_report
 from prunekit.tables import Column, Table
@@ -91,7 +92,9 @@ def test_names_that_look_like_markup_are_shown_as_they_are():
 
 
 def test_a_long_table_says_how_many_rows_are_left_out():
-    text = printed(report_of(Table("long", (Column("n", "d"),), [(i,) for i in range(MOST_ROWS + 5)], detail=True)))
+    rows = [(i,) for i in range(MOST_ROWS + 5)]
+    comparison = Comparison("dense", "sparse", None, True)
+    text = printed(report_of(Table("long", (Column("n", "d"),), rows, comparison=comparison)))
     assert "5 more rows: --format csv shows all of them" in text
     assert f" {MOST_ROWS - 1} " in text
     assert f" {MOST_ROWS} " not in text

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import prunekit
-from prunekit.protocols import Comparison
+from prunekit.comparison import Comparison
 from prunekit.report.arrays import LoadedStudy
 from prunekit.report.build import MOST_IN_FULL, Report
 from prunekit.report.cells import MARK, MARKED, is_marked
@@ -48,9 +48,9 @@ def to_html(study: LoadedStudy, report: Report, comparisons: Sequence[Comparison
 def _context(study: LoadedStudy, report: Report, comparisons: Sequence[Comparison]) -> dict[str, Any]:
     names = [each.comparison for each in report.sentences]
     populations = study.columns.populations
-    drawn = draw_figures(report, names)
-    overview = common_section(report, names, drawn)
-    sections = list(measure_sections(study.measures, report, names, drawn))
+    drawn = draw_figures(report, comparisons)
+    overview = common_section(report, comparisons, drawn)
+    sections = list(measure_sections(study.measures, report, comparisons, drawn))
     gallery = _gallery(study, report, comparisons)
     contents = {"asked": "What was asked", "answer": "The answer"}
     contents |= {"overview": "Overview"} if overview else {}
@@ -69,7 +69,7 @@ def _context(study: LoadedStudy, report: Report, comparisons: Sequence[Compariso
         "contents": contents,
         "comparisons": names,
         "first": max(range(len(names)), key=lambda i: len(report.exemplars[i])) if len(names) > MOST_IN_FULL else 0,
-        "populations": shown_table(population_table(study), names),
+        "populations": shown_table(population_table(study), comparisons),
         "answers": answers(report, comparisons, populations),
         "overall": answer_of_all(report, comparisons, populations) if len(names) > MOST_IN_FULL else None,
         "headline_notes": [*_headline_notes(report)],

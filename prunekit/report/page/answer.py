@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from prunekit.protocols import Comparison, PopulationColumns
+from prunekit.comparison import Comparison
+from prunekit.protocols import PopulationColumns
 from prunekit.report.build import MOST_IN_FULL, Report
 from prunekit.report.cells import LEVEL, exists, is_marked, shown
 from prunekit.report.page.asked import ends, shares

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from prunekit.protocols import Comparison, PopulationColumns
+from prunekit.comparison import Comparison
+from prunekit.protocols import PopulationColumns
 from prunekit.report.arrays import LoadedStudy
 from prunekit.report.build import percent
 from prunekit.report.cells import ABSENT
@@ -44,7 +45,7 @@ def described(comparisons: Sequence[Comparison]) -> Iterator[str]:
     """Yield what is compared, and its control."""
     for each in comparisons:
         control = f", beside {each.control}, which had the same stages without pruning" if each.control else ""
-        yield f"{each.reference} → {each.pruned}{control}"
+        yield f"{each.name}{control}"
 
 
 def population_table(study: LoadedStudy) -> Table:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from prunekit.comparison import Comparison
 from prunekit.figures import Exemplar
-from prunekit.protocols import Comparison, StudyColumns
+from prunekit.protocols import StudyColumns
 from prunekit.report.arrays import ImageReader, NoImagesError
 from prunekit.report.page.sprites import COLUMNS, Sheets, sheets
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from prunekit.comparison import Comparison
 from prunekit.figures import Planes
-from prunekit.protocols import Comparison
 from prunekit.report.arrays import LoadedStudy
 from prunekit.report.build import Report
 from prunekit.report.cells import LEVEL

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+from prunekit.comparison import Comparison
 from prunekit.report.cells import ABSENT, exists, is_marked, is_numeric, shown
 from prunekit.tables import Column, Number, Table, Value
 
@@ -53,13 +54,12 @@ class ShownFigure:
     comparison: int | None
 
 
-def comparison_of(title: str, names: Sequence[str]) -> int | None:
-    """Return which comparison a table or figure is about: its title ends in the name, ``dense → sparse``."""
-    found = [i for i, name in enumerate(names) if title.endswith(name)]
-    return max(found, key=lambda i: len(names[i]), default=None)
+def position(comparison: Comparison | None, comparisons: Sequence[Comparison]) -> int | None:
+    """Return which of ``comparisons`` a table or figure is about; None where it is about none of them alone."""
+    return comparisons.index(comparison) if comparison in comparisons else None
 
 
-def shown_table(table: Table, names: Sequence[str]) -> ShownTable:
+def shown_table(table: Table, comparisons: Sequence[Comparison]) -> ShownTable:
     """Return ``table`` with its cells as text."""
     numeric = [is_numeric(column, [row[i] for row in table.rows]) for i, column in enumerate(table.columns)]
     groups = [(group, len(list(members))) for group, members in groupby(column.group for column in table.columns)]
@@ -70,7 +70,7 @@ def shown_table(table: Table, names: Sequence[str]) -> ShownTable:
         heads=[(column.name, of_numbers) for column, of_numbers in zip(table.columns, numeric, strict=True)],
         rows=[[_cell(*each) for each in zip(row, table.columns, numeric, strict=True)] for row in table.rows],
         note=table.note,
-        comparison=comparison_of(table.title, names) if table.detail else None,
+        comparison=position(table.comparison, comparisons),
     )
 
 

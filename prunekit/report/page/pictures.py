@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from prunekit.comparison import Comparison
 from prunekit.figures import Exemplars, Figure
 from prunekit.report.build import Report
-from prunekit.report.page.parts import ShownFigure, comparison_of
+from prunekit.report.page.parts import ShownFigure, position
 from prunekit.report.page.svg import INK, inline_svg
 
 MOST_CHARACTERS = 2_500_000
@@ -22,13 +23,13 @@ def drawable(figures: Sequence[Figure]) -> list[Figure]:
     return [figure for figure in figures if not isinstance(figure, Exemplars)]
 
 
-def draw_figures(report: Report, names: Sequence[str]) -> dict[str, ShownFigure]:
-    """Draw the figures of a report on comparisons called ``names``, and return them by name."""
+def draw_figures(report: Report, comparisons: Sequence[Comparison]) -> dict[str, ShownFigure]:
+    """Draw the figures of a report on ``comparisons``, and return them by name."""
     from prunekit.report.drawing import draw, to_svg
 
     shown: dict[str, ShownFigure] = {}
     room = MOST_CHARACTERS
-    for i, (figure, comparison) in enumerate(_in_turn(report, names)):
+    for i, (figure, comparison) in enumerate(_in_turn(report, comparisons)):
         svg, width = inline_svg(to_svg(draw(figure, ink=INK)), f"figure{i}-", f"{figure.title}. {figure.caption}")
         if len(svg) <= room:
             room -= len(svg)
@@ -36,10 +37,10 @@ def draw_figures(report: Report, names: Sequence[str]) -> dict[str, ShownFigure]
     return shown
 
 
-def _in_turn(report: Report, names: Sequence[str]) -> Iterator[tuple[Figure, int | None]]:
+def _in_turn(report: Report, comparisons: Sequence[Comparison]) -> Iterator[tuple[Figure, int | None]]:
     """Yield figures about everything, then those of the comparisons that changed most examples."""
     figures = drawable(report.figures)
-    about = [comparison_of(figure.title, names) if figure.detail else None for figure in figures]
-    most = sorted(range(len(names)), key=lambda i: -len(report.exemplars[i]))[:MOST_PICTURED]
+    about = [position(figure.comparison, comparisons) for figure in figures]
+    most = sorted(range(len(comparisons)), key=lambda i: -len(report.exemplars[i]))[:MOST_PICTURED]
     for wanted in (None, *most):
         yield from ((figure, of) for figure, of in zip(figures, about, strict=True) if of == wanted)

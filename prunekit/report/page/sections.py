@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from prunekit.comparison import Comparison
 from prunekit.protocols import Measure
 from prunekit.report.build import Report
 from prunekit.report.page.parts import ShownFigure, ShownTable, shown_table
@@ -26,28 +27,32 @@ class Section:
     """Figures that the page has no room for."""
 
 
-def common_section(report: Report, names: Sequence[str], drawn: Mapping[str, ShownFigure]) -> Section | None:
+def common_section(
+    report: Report, comparisons: Sequence[Comparison], drawn: Mapping[str, ShownFigure]
+) -> Section | None:
     """Return what no measure says alone; None where there is nothing."""
     said = {id(table) for summary in report.by_measure.values() for table in summary.tables}
-    tables = [shown_table(table, names) for table in report.tables if id(table) not in said]
+    tables = [shown_table(table, comparisons) for table in report.tables if id(table) not in said]
     of_measures = {figure.name for summary in report.by_measure.values() for figure in summary.figures}
     figures = [figure for name, figure in drawn.items() if name not in of_measures]
     return Section(tables, figures) if tables or figures else None
 
 
 def measure_sections(
-    measures: Sequence[Measure], report: Report, names: Sequence[str], drawn: Mapping[str, ShownFigure]
+    measures: Sequence[Measure], report: Report, comparisons: Sequence[Comparison], drawn: Mapping[str, ShownFigure]
 ) -> Iterator[Section]:
     """Yield the section of every measure that has something to show, in their order."""
     for measure in measures:
         summary = report.by_measure[measure.name]
         if summary.tables or drawable(summary.figures):
-            yield _section(measure, summary, names, drawn)
+            yield _section(measure, summary, comparisons, drawn)
 
 
-def _section(measure: Measure, summary: Summary, names: Sequence[str], drawn: Mapping[str, ShownFigure]) -> Section:
+def _section(
+    measure: Measure, summary: Summary, comparisons: Sequence[Comparison], drawn: Mapping[str, ShownFigure]
+) -> Section:
     """A measure under the title of its first table, which then needs none, or under its own name."""
-    tables = [shown_table(table, names) for table in summary.tables]
+    tables = [shown_table(table, comparisons) for table in summary.tables]
     heading = measure.name.replace("_", " ").capitalize()
     if tables:
         heading = tables[0].name.split(":")[0]
