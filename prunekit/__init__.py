@@ -56,11 +56,12 @@ if TYPE_CHECKING:
     from prunekit.registry import register
     from prunekit.runner import run
     from prunekit.splits import stratified_split
-    from prunekit.tables import Column, Headline, Number, Summary, Table
+    from prunekit.tables import LEVEL, Column, Headline, Number, Summary, Table
     from prunekit.times import Progress, Time
 
 __version__ = "0.1.0"
 __all__ = [
+    "LEVEL",
     "Augmentation",
     "Backbone",
     "Bar",

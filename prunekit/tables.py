@@ -9,6 +9,9 @@ from typing import Any
 from prunekit.comparison import Comparison
 from prunekit.figures import Exemplar, Figure
 
+LEVEL = 0.05
+"""The p up to which a number counts as told from seed noise, and is marked."""
+
 
 @dataclass(frozen=True)
 class Number:

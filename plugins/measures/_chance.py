@@ -12,6 +12,7 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
+from ._statistics import student_t
 from ._votes import Ties, Votes
 
 SEED = 0
@@ -191,11 +192,3 @@ def score_interval(count: int, variance: float, quantile: float) -> tuple[float,
     reach = quantile**2 * (variance + 1) / (count + 1)
     middle, radius = count + reach / 2, np.sqrt(reach * count + reach**2 / 4)
     return float(middle - radius), float(middle + radius)
-
-
-def student_t(freedom: int) -> float:
-    """Return the 97.5 % quantile of Student's t: exact for 1 and 2 degrees of freedom, else to 0.2 %."""
-    if freedom <= 2:
-        return float(np.tan(0.475 * np.pi) if freedom == 1 else 0.95 * np.sqrt(2 / (1 - 0.95**2)))
-    # Cornish–Fisher expansion
-    return float(np.polyval([1.5895, 2.5558, 2.8225, 2.37227, 1.959964], 1 / freedom))

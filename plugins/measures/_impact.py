@@ -1,4 +1,4 @@
-"""Which groups of examples lose more than others: a test over members, and the words and tables that show it.
+"""Which groups of examples lose more than others, tested over members, and the words and tables that show it.
 
 Arrays in, numbers out; nothing here is a plugin.
 """
@@ -12,61 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prunekit import Bar, BarPanel, Bars, Column, Comparison, Number
+from prunekit import LEVEL, Bar, BarPanel, Bars, Column, Comparison, Number
 
-LEVEL = 0.05
-"""The adjusted p up to which a group counts as changed."""
+from ._statistics import ROUNDING, Floats, benjamini_hochberg, known, welch
+
 MOST_BARS = 24
 """Groups that a figure shows: those that changed most."""
-ROUNDING = 1e-12
-"""Difference up to which numbers of members count as equal: relative, or absolute between numbers below 1."""
-
-Floats = NDArray[np.float64]
-
-
-# ------------------------------------------------------------------------------------------------------------- tests
-
-
-def welch(one: Floats, other: Floats) -> Floats:
-    """Return the two-sided p of Welch's t-test between the rows of [M, G] and [M', G], for each column: [G].
-
-    NaN where there is no test: a side has fewer than two rows or a number that is not finite, or neither side has any
-    spread, so that nothing says how far chance alone would move it. Raises ValueError where the columns differ.
-    """
-    from scipy.special import stdtr
-
-    if one.ndim != 2 or other.ndim != 2 or one.shape[1] != other.shape[1]:
-        raise ValueError(f"expected [members, groups] of the same groups: got {one.shape} and {other.shape}")
-    p = np.full(one.shape[1], np.nan)
-    if min(len(one), len(other)) < 2:
-        return p
-    tested = np.flatnonzero(np.isfinite(one).all(axis=0) & np.isfinite(other).all(axis=0))
-    tested = tested[_vary(one[:, tested]) | _vary(other[:, tested])]
-    one, other = one[:, tested], other[:, tested]
-    v, w = one.var(axis=0, ddof=1) / len(one), other.var(axis=0, ddof=1) / len(other)
-    freedom = (v + w) ** 2 / (v**2 / (len(one) - 1) + w**2 / (len(other) - 1))
-    p[tested] = 2 * stdtr(freedom, -np.abs(other.mean(axis=0) - one.mean(axis=0)) / np.sqrt(v + w))
-    return p
-
-
-def _vary(values: Floats) -> NDArray[np.bool_]:
-    """Return which columns hold different numbers, beyond what rounding makes of equal ones."""
-    spread: NDArray[np.bool_] = np.ptp(values, axis=0) > ROUNDING * np.abs(values).max(axis=0, initial=1.0)
-    return spread
-
-
-def benjamini_hochberg(p: Floats) -> Floats:
-    """Return the adjusted p, [G]: those up to q are together wrong in a share q at most (Benjamini, Hochberg 1995).
-
-    NaN counts as no test and stays NaN.
-    """
-    tested = np.flatnonzero(~np.isnan(p))
-    falling = tested[np.argsort(-p[tested], kind="stable")]
-    rank = np.arange(len(falling), 0, -1)
-    adjusted = np.full(len(p), np.nan)
-    adjusted[falling] = np.minimum.accumulate(p[falling] * len(falling) / rank)
-    return adjusted
-
 
 # ------------------------------------------------------------------------------------------------------------ impact
 
@@ -197,11 +148,6 @@ class Impact:
         """Return the cells of a group below :func:`columns`."""
         beyond = Number(points(self.beyond[i]), p=known(self.judged[i]))
         return beyond, known(self.p[i]), known(self.adjusted[i]), known(self.own[i])
-
-
-def known(value: float) -> float | None:
-    """Return the number, or None where it does not exist."""
-    return float(value) if np.isfinite(value) else None
 
 
 def points(share: float) -> float | None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from prunekit import Column, Comparison, Headline, Measure, Number, StudyColumns, Summary, Table, register
 
-from ._chance import student_t
+from ._statistics import mean_interval, spread
 
 
 def member_accuracies(predictions: NDArray[np.integer], labels: NDArray[np.integer]) -> NDArray[np.float64]:
@@ -38,21 +38,6 @@ def class_accuracies(
     total = np.bincount(labels, weights=right, minlength=classes)
     share: NDArray[np.float64] = np.divide(total, images, out=np.full(classes, np.nan), where=images > 0)
     return share
-
-
-def spread(values: NDArray[np.float64]) -> float | None:
-    """Return the standard deviation over members (ddof 1); None for one member."""
-    return float(np.std(values, ddof=1)) if len(values) > 1 else None
-
-
-def mean_interval(values: NDArray[np.float64]) -> tuple[float, float] | None:
-    """Return the 95 % interval of a mean share over members, cut to [0, 1], by Student's t; None for one member."""
-    std = spread(values)
-    if std is None:
-        return None
-    reach = student_t(len(values) - 1) * std / np.sqrt(len(values))
-    low, high = np.clip([values.mean() - reach, values.mean() + reach], 0, 1).tolist()
-    return low, high
 
 
 @register("accuracy")

@@ -24,8 +24,8 @@ from prunekit import (
 )
 
 from ._chance import SEED, SPLITS, deals, halves
+from ._statistics import spread
 from ._votes import Ties, Votes, ties_reading, vote_counts
-from .accuracy import spread
 from .pie import pruning_identified_exemplars
 
 Groups = NDArray[np.bool_]

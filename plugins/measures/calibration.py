@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from prunekit import (
+    LEVEL,
     Column,
     Comparison,
     CurvePanel,
@@ -28,8 +29,7 @@ from prunekit import (
 )
 
 from ._chance import SEED
-from ._impact import LEVEL, Floats, known, welch
-from .accuracy import spread
+from ._statistics import Floats, known, spread, welch
 
 DRAWS = 50
 """Calibrated members that are drawn per population."""

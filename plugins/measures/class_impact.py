@@ -12,6 +12,7 @@ from prunekit import Column, Comparison, Measure, StudyColumns, Summary, Table, 
 
 from . import _impact
 from ._impact import Accuracies, Impact, Words
+from ._statistics import known
 from .accuracy import member_accuracies
 
 WORDS = Words("recall", "class", "classes")
@@ -80,8 +81,8 @@ def _over_members(precisions: NDArray[np.float64]) -> NDArray[np.float64]:
 def _as_json(impact: Impact, precision: NDArray[np.float64], control: Impact | None) -> dict[str, Any]:
     classes = {
         name: {
-            "recall_change": _impact.known(impact.change[i]),
-            "precision_change": _impact.known(precision[i]),
+            "recall_change": known(impact.change[i]),
+            "precision_change": known(precision[i]),
             **impact.entry(i),
             "control": None if control is None else control.entry(i),
         }

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from prunekit import (
+    LEVEL,
     Bar,
     BarPanel,
     Bars,
@@ -37,11 +38,11 @@ PICTURED = 24
 """Examples in a figure."""
 MOST_NAMED = 4
 """Comparisons and populations that a reading names one by one."""
-ENOUGH = 0.025
-"""The p at which one of two tests tells a change from seed noise: they share 0.05 between them."""
+ENOUGH = LEVEL / 2
+"""The p at which one of two tests tells a change from seed noise: they share the level between them."""
 TESTS = (
     "two tests are made of every change, one of the count of PIEs and one of the distance between the vote shares; "
-    f"each p stands as it is, and is held against {ENOUGH:g}, as the two share 0.05"
+    f"each p stands as it is, and is held against {ENOUGH:g}, as the two share {LEVEL:g}"
 )
 HEADLINE = (
     "PIE: examples whose modal label changes with pruning; its p is the smaller one of two tests, of the count and of "
@@ -178,7 +179,7 @@ def _headline_table(changes: Collection[Change]) -> Table:
         "By chance: mean count when it does not matter which population a member belongs to. "
         "Two tests are made: p of count is the share of such counts that are as large; p of votes is the same for the "
         "distance between the vote shares, which also sees changes that all members agree on. "
-        f"Each stands as it is; held against {ENOUGH:g}, the two share 0.05. "
+        f"Each stands as it is; held against {ENOUGH:g}, the two share {LEVEL:g}. "
         "Smallest p: what so few members or permutations can reach at best, in either.",
     )
 

@@ -28,7 +28,7 @@ from prunekit import (
 
 from ._chance import permutation_test
 from ._neighbours import neighbour_votes
-from .accuracy import spread
+from ._statistics import spread
 from .pie import pruning_identified_exemplars
 
 __all__ = ["PredictionDepth", "neighbour_votes", "prediction_depth"]

@@ -14,7 +14,8 @@ from prunekit import Column, Comparison, Measure, StudyColumns, Summary, Table, 
 from . import _impact
 from ._chance import permutation_test
 from ._groups import Grouping, read_groups
-from ._impact import Accuracies, Floats, Impact, Words
+from ._impact import Accuracies, Impact, Words
+from ._statistics import Floats, known
 from ._votes import Ties
 from .accuracy import member_accuracies
 from .pie import pruning_identified_exemplars
@@ -107,7 +108,7 @@ def _as_json(groupings: Sequence[Grouping], numbers: Numbers, impact: Impact, co
     entries = iter(
         {
             **{key: values[i] for key, values in numbers.items()},
-            "change": _impact.known(impact.change[i]),
+            "change": known(impact.change[i]),
             **impact.entry(i),
             "control": None if control is None else control.entry(i),
         }

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from math import isfinite
 
-from prunekit.tables import Column, Number, Value
+from prunekit.tables import LEVEL, Column, Number, Value
 
 ABSENT = "–"
 PUBLISHED = "published"
 """The first cell of a row of published numbers; they belong to the row above."""
 MARK = "*"
-LEVEL = 0.05
-"""The p up to which a number is marked."""
 MARKED = f"told from seed noise (p ≤ {LEVEL:g}, each on its own)"
 """What the mark means."""
 

@@ -9,8 +9,8 @@ from typing import Any
 from prunekit.comparison import Comparison
 from prunekit.protocols import Place
 from prunekit.report.arrays import LoadedStudy, Published
-from prunekit.report.cells import LEVEL, MARK, MARKED, PUBLISHED, is_marked
-from prunekit.tables import Column, Headline, Number, Table, Value
+from prunekit.report.cells import MARK, MARKED, PUBLISHED, is_marked
+from prunekit.tables import LEVEL, Column, Headline, Number, Table, Value
 
 REFERENCE = "reference"
 

@@ -8,7 +8,7 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
-from prunekit.plugins.measures._chance import count_interval, permutation_test, score_interval, student_t
+from prunekit.plugins.measures._chance import count_interval, permutation_test, score_interval
 from prunekit.plugins.measures.pie import pruning_identified_exemplars
 
 
@@ -293,9 +293,3 @@ def test_the_score_interval_solves_its_equation():
         dispersion = (variance + 1) / (count + 1)
         for end in score_interval(count, variance, 1.96):
             assert abs(count - end) == pytest.approx(1.96 * np.sqrt(dispersion * end), abs=1e-9)
-
-
-def test_quantiles_of_students_t_are_those_of_the_tables():
-    table = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 7: 2.365, 11: 2.201, 29: 2.045, 10**6: 1.960}
-    for freedom, quantile in table.items():
-        assert student_t(freedom) == pytest.approx(quantile, rel=2e-3)

@@ -1,4 +1,4 @@
-"""Welch's test, the adjustment for many tests, and what is said of groups."""
+"""Which groups lose more than others, and what is said of them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ from prunekit.plugins.measures._impact import (
     Impact,
     Words,
     bars,
-    benjamini_hochberg,
     columns,
     group_accuracies,
     reading,
-    welch,
     whom,
 )
 
@@ -41,64 +39,6 @@ def study(members=8, changes=(0.0, 0.0, 0.0), seed=0):
     rng = np.random.default_rng(seed)
     dense, sparse = 0.8 + rng.normal(0, 0.01, (2, members, 3))
     return impact(dense, sparse + np.array(changes), ["ship", "cat", "dog"])
-
-
-# -------------------------------------------------------------------------------------------------------------- welch
-
-
-@pytest.mark.parametrize(("members", "others"), [(2, 2), (3, 8), (30, 25)])
-def test_welch_is_that_of_scipy(members, others):
-    rng = np.random.default_rng(members)
-    one, other = rng.normal(0, 1, (members, 40)), rng.normal(0.7, 3, (others, 40))
-    assert welch(one, other) == pytest.approx(stats.ttest_ind(one, other, equal_var=False).pvalue, rel=1e-10)
-
-
-def test_welch_allows_one_side_without_spread():
-    one, other = np.full((4, 1), 0.5), np.array([[0.5], [0.7], [0.6], [0.65]])
-    assert welch(one, other) == pytest.approx(stats.ttest_1samp(other, 0.5).pvalue)
-
-
-@pytest.mark.parametrize("other", [0.5, 0.9])
-def test_there_is_no_test_without_any_spread_whether_means_differ_or_not(other):
-    assert np.isnan(welch(np.full((4, 1), 0.5), np.full((3, 1), other))).all()
-
-
-def test_rounding_is_no_spread():
-    # 2/3 − 1/2 and 5/6 − 2/3 are equal, not so their floating-point numbers
-    one = np.array([[2 / 3 - 1 / 2], [5 / 6 - 2 / 3], [2 / 3 - 1 / 2]])
-    assert np.ptp(one) > 0
-    assert np.isnan(welch(one, one + 0.1)).all()
-
-
-def test_one_member_or_a_missing_number_leaves_no_test():
-    values = np.random.default_rng(0).random((3, 2))
-    missing = values.copy()
-    missing[1, 0] = np.nan
-    assert np.isnan(welch(values[:1], values)).all()
-    with np.errstate(all="raise"):
-        assert np.isnan(welch(missing, values + 1)).tolist() == [True, False]
-
-
-def test_columns_must_be_the_same_groups():
-    with pytest.raises(ValueError, match="same groups"):
-        welch(np.zeros((3, 2)), np.zeros((3, 4)))
-
-
-# --------------------------------------------------------------------------------------------------------- adjustment
-
-
-@pytest.mark.parametrize("number", [1, 2, 10, 1000])
-def test_adjustment_is_that_of_scipy(number):
-    p = np.random.default_rng(number).random(number) ** 3
-    p[: number // 3] = p[0]  # ties
-    assert benjamini_hochberg(p) == pytest.approx(stats.false_discovery_control(p, method="bh"), rel=1e-12)
-
-
-def test_groups_without_a_test_are_not_counted():
-    adjusted = benjamini_hochberg(np.array([np.nan, 0.01, 0.04, np.nan]))
-    assert adjusted[1:3].tolist() == pytest.approx([0.02, 0.04])
-    assert np.isnan(adjusted[[0, 3]]).all()
-    assert np.isnan(benjamini_hochberg(np.full(3, np.nan))).all()
 
 
 # ------------------------------------------------------------------------------------------------------------- groups

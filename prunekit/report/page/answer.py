@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from prunekit.comparison import Comparison
 from prunekit.protocols import PopulationColumns
 from prunekit.report.build import MOST_IN_FULL, Report
-from prunekit.report.cells import LEVEL, exists, is_marked, shown
+from prunekit.report.cells import exists, is_marked, shown
 from prunekit.report.page.asked import ends, shares
 from prunekit.report.page.parts import judged
-from prunekit.tables import Column, Headline, Number
+from prunekit.tables import LEVEL, Column, Headline, Number
 
 NOBODY = "No measure of this study says whom it cost."
 

@@ -8,9 +8,8 @@ from prunekit.comparison import Comparison
 from prunekit.figures import Planes
 from prunekit.report.arrays import LoadedStudy
 from prunekit.report.build import Report
-from prunekit.report.cells import LEVEL
 from prunekit.report.page.asked import ends
-from prunekit.tables import Number
+from prunekit.tables import LEVEL, Number
 
 
 def limits(study: LoadedStudy, report: Report, comparisons: Sequence[Comparison]) -> Iterator[str]:
