@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -156,6 +157,7 @@ def _measured(root: Path, study: str | None, added: Sequence[str], files: Sequen
 
     from .live import Display
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the processes that observe, too
     measures = [parse(text, f"--measure {text}").plain() for text in added]
     with Display() as display:
         return load_study(root, study, measures=measures, files=files, listener=display)
