@@ -14,18 +14,18 @@ ROUNDING = 1e-12
 Floats = NDArray[np.float64]
 
 
-def known(value: float) -> float | None:
+def known(value: float | np.floating) -> float | None:
     """Return the number, or None where it does not exist."""
     return float(value) if np.isfinite(value) else None
 
 
 def spread(values: Floats) -> float | None:
-    """Return the standard deviation over members (ddof 1); None for one member."""
-    return float(np.std(values, ddof=1)) if len(values) > 1 else None
+    """Return the standard deviation over members (ddof 1); None for one member, or where a number does not exist."""
+    return known(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
 def mean_interval(values: Floats) -> tuple[float, float] | None:
-    """Return the 95 % interval of a mean share over members, cut to [0, 1], by Student's t; None for one member."""
+    """Return the 95 % interval of a mean share over members, cut to [0, 1], by Student's t; None without a spread."""
     std = spread(values)
     if std is None:
         return None

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from prunekit import Column, Comparison, Headline, Measure, Number, StudyColumns, Summary, Table, register
 
-from ._statistics import mean_interval, spread
+from ._statistics import known, mean_interval, spread
 
 
 def member_accuracies(predictions: NDArray[np.integer], labels: NDArray[np.integer]) -> NDArray[np.float64]:
@@ -51,17 +51,18 @@ class Accuracy(Measure):
         per_class: dict[str, list[float | None]] = {}
         for name, population in study.populations.items():
             members = member_accuracies(population["prediction"], study.labels)
-            mean, std = float(members.mean()), spread(members)
+            mean, std = known(members.mean()), spread(members)
             by_class = class_accuracies(population["prediction"], study.labels, len(study.classes))
-            per_class[name] = [None if np.isnan(value) else float(value) for value in by_class]
+            per_class[name] = [known(value) for value in by_class]
             summary.populations[name] = {
                 "mean": mean,
                 "std": std,
                 "interval": mean_interval(members),
-                "members": members.tolist(),
+                "members": [known(member) for member in members],
                 "per_class": dict(zip(study.classes, per_class[name], strict=True)),
             }
-            rows.append((name, len(members), population.sparsity, mean, std, members.min(), members.max()))
+            ends = known(members.min()), known(members.max())
+            rows.append((name, len(members), population.sparsity, mean, std, *ends))
         summary.headline = Headline(
             "accuracy, %",
             ".2f",
@@ -71,15 +72,16 @@ class Accuracy(Measure):
         summary.tables = [_overall(rows), *(_per_class(study, each, per_class) for each in comparisons)]
         for comparison in comparisons:
             before, after = (summary.populations[x]["mean"] for x in (comparison.reference, comparison.pruned))
-            summary.comparisons.append({"difference": after - before})
-            summary.clauses.append(f"accuracy {100 * before:.1f} → {100 * after:.1f} %")
+            some = before is not None  # without examples there is no accuracy, in neither population
+            summary.comparisons.append({"difference": after - before if some else None})
+            summary.clauses.append(f"accuracy {100 * before:.1f} → {100 * after:.1f} %" if some else "")
         return summary
 
 
 def _in_percent(accuracy: dict[str, Any]) -> Number:
-    std, interval = accuracy["std"], accuracy["interval"]
+    mean, std, interval = (accuracy[key] for key in ("mean", "std", "interval"))
     return Number(
-        100 * accuracy["mean"],
+        None if mean is None else 100 * mean,
         spread=None if std is None else 100 * std,
         interval=None if interval is None else (100 * interval[0], 100 * interval[1]),
     )

@@ -106,7 +106,7 @@ class _Calibration:
     members: dict[str, Floats]
     """[M] by quantity."""
     chance: float
-    """The ECE if it were calibrated."""
+    """The ECE if it were calibrated; NaN without examples, as the members' is."""
     curve: tuple[Floats, Floats]
     """Mean confidence and accuracy by bin, of all members together; without bins of few predictions."""
 
@@ -116,8 +116,8 @@ class _Calibration:
         errors = [expected_calibration_error(*each, bins) for each in zip(confidence, correct, strict=True)]
         members = {
             "ece": np.array(errors),
-            "nll": population["loss"].mean(axis=1, dtype=np.float64),
-            "brier": population["brier"].mean(axis=1, dtype=np.float64),
+            "nll": _over_examples(population["loss"]),
+            "brier": _over_examples(population["brier"]),
         }
         mean, accuracy, predictions = reliability(confidence.ravel(), correct.ravel(), bins)
         enough = predictions >= FEWEST
@@ -127,7 +127,14 @@ class _Calibration:
         return float(self.members[key].mean())
 
     def number(self, key: str) -> Number:
-        return Number(self.mean(key), spread(self.members[key]), chance=self.chance if key == "ece" else None)
+        chance = known(self.chance) if key == "ece" else None
+        return Number(known(self.mean(key)), spread(self.members[key]), chance=chance)
+
+
+def _over_examples(values: NDArray[np.floating]) -> Floats:
+    """Return the mean of each row, [M] of [M, N]; NaN without examples."""
+    examples = values.shape[1]
+    return values.mean(axis=1, dtype=np.float64) if examples else np.full(len(values), np.nan)
 
 
 @register("calibration", source="Guo et al. 2017, arXiv 1706.04599, eq. 3; Brier 1950")
@@ -175,8 +182,8 @@ class Calibration(Measure):
 
 def _as_json(calibration: _Calibration) -> dict[str, dict[str, float | None]]:
     numbers = {key: calibration.number(key) for key in QUANTITIES}
-    found = {key: {"mean": known(calibration.mean(key)), "std": number.spread} for key, number in numbers.items()}
-    found["ece"]["chance"] = calibration.chance
+    found = {key: {"mean": number.value, "std": number.spread} for key, number in numbers.items()}
+    found["ece"]["chance"] = numbers["ece"].chance
     return found
 
 
@@ -199,7 +206,7 @@ def _table(found: dict[str, _Calibration]) -> Table:
             Column("Brier", ".4f"),
         ),
         rows=[
-            (name, each.number("ece"), each.chance, each.number("nll"), each.number("brier"))
+            (name, each.number("ece"), known(each.chance), each.number("nll"), each.number("brier"))
             for name, each in found.items()
         ],
         note="Expected calibration error, negative log-likelihood (nats) and Brier score: mean ± standard deviation "
@@ -227,6 +234,8 @@ def _changes_table(comparisons: Sequence[Comparison], changes: Sequence[dict[str
 
 def _clause(found: dict[str, _Calibration], comparison: Comparison, change: dict[str, dict[str, float | None]]) -> str:
     before, after, p = found[comparison.reference], found[comparison.pruned], change["ece"]["p"]
+    if np.isnan(before.chance):
+        return ""  # there are no examples
     tested = "no test" if p is None else f"p = {p:.2g}"
     return (
         f"expected calibration error {100 * before.mean('ece'):.1f} → {100 * after.mean('ece'):.1f} % "
@@ -237,11 +246,13 @@ def _clause(found: dict[str, _Calibration], comparison: Comparison, change: dict
 def _figure(found: dict[str, _Calibration], comparison: Comparison) -> Curves:
     names = [comparison.reference, comparison.pruned, *([comparison.control] if comparison.control else [])]
     errors = ", ".join(f"{name} {100 * found[name].mean('ece'):.1f} %" for name in names)
+    some = np.isfinite(found[comparison.reference].chance)
     return Curves(
         name=f"calibration.{comparison.slug}",
         title=f"Confidence and accuracy: {comparison.name}",
         caption="Accuracy of the predictions of all members together, by confidence; below the diagonal they are surer "
-        f"than right. Bins of fewer than {FEWEST} predictions are left out. ECE: {errors}.",
+        f"than right. Bins of fewer than {FEWEST} predictions are left out. "
+        + (f"ECE: {errors}." if some else "There are no examples."),
         comparison=comparison,
         x_name="confidence",
         diagonal=True,

@@ -14,6 +14,7 @@ from prunekit.plugins.measures.accuracy import (
     member_accuracies,
 )
 from prunekit.report.arrays import ArrayPopulation, ArrayStudy
+from prunekit.tables import Number
 
 LABELS = np.array([0, 0, 1, 1])
 DENSE = np.array([[0, 0, 1, 1], [0, 1, 1, 1], [0, 0, 0, 1]])  # 4, 3 and 3 of 4 right
@@ -67,6 +68,18 @@ def test_accuracy_per_true_class():
 def test_a_class_without_examples_has_no_accuracy():
     found = Accuracy().summarise(study(classes=("cat", "dog", "owl"), dense=DENSE), [])
     assert found.populations["dense"]["per_class"]["owl"] is None
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("members", [1, 3])
+def test_without_examples_nothing_is_said(members):
+    nothing = ArrayPopulation("dense", tuple(range(members)), 0.0, {"prediction": np.zeros((members, 0), int)})
+    empty = ArrayStudy(("cat", "dog"), (), np.zeros(0, int), {"dense": nothing, "sparse": nothing})
+    summary = Accuracy().summarise(empty, [Comparison("dense", "sparse", None, True)])
+    assert (summary.clauses, summary.comparisons) == ([""], [{"difference": None}])
+    assert summary.headline.populations["dense"] == Number(None)
+    assert summary.tables[0].rows[0] == ("dense", members, 0.0, None, None, None, None)
+    assert summary.populations["dense"]["members"] == [None] * members
 
 
 def test_the_clause_gives_both_means():

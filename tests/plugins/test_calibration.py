@@ -19,6 +19,7 @@ from prunekit.plugins.measures.calibration import (
     reliability,
 )
 from prunekit.report.arrays import ArrayPopulation, ArrayStudy
+from prunekit.tables import Number
 
 LABELS = np.random.default_rng(0).integers(0, 3, 200)
 
@@ -201,3 +202,22 @@ def test_curves_leave_out_bins_of_few_predictions():
     one, other = summary.figures[0].panels[0].lines
     assert one.x == pytest.approx([softmax([5.0, 0, 0])[0]])
     assert other.x == pytest.approx([softmax([1.0, 0, 0])[0], softmax([5.0, 0, 0])[0]])
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("members", [1, 3])
+def test_without_examples_nothing_is_said(members):
+    columns = dict.fromkeys(("confidence", "loss", "brier"), np.zeros((members, 0)))
+    columns["prediction"] = np.zeros((members, 0), int)
+    nothing = ArrayPopulation("dense", tuple(range(members)), 0.0, columns)
+    empty = ArrayStudy(("cat", "dog"), (), np.zeros(0, int), {"dense": nothing, "sparse": nothing})
+    summary = Calibration().summarise(empty, [Comparison("dense", "sparse", None, True)])
+    assert summary.clauses == [""]
+    assert summary.populations["dense"] == {
+        "ece": {"mean": None, "std": None, "chance": None},
+        "nll": {"mean": None, "std": None},
+        "brier": {"mean": None, "std": None},
+    }
+    assert summary.headline.populations["dense"] == Number(None)
+    assert summary.tables[0].rows[0] == ("dense", Number(None), None, Number(None), Number(None))
+    assert summary.figures[0].caption.endswith("There are no examples.")

@@ -27,6 +27,11 @@ def test_one_member_has_no_spread():
     assert spread(np.array([0.5])) is None
 
 
+def test_numbers_that_do_not_exist_have_neither_spread_nor_interval():
+    absent = np.full(3, np.nan)
+    assert (spread(absent), mean_interval(absent)) == (None, None)
+
+
 def test_the_interval_of_the_mean_is_students():
     members = np.array([0.91, 0.93, 0.92, 0.9, 0.94])
     expected = stats.t.interval(0.95, 4, members.mean(), stats.sem(members))
