@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         Planes,
         Points,
     )
+    from prunekit.observed import Layer, ObservedMember, Place, PopulationColumns, Representation, StudyColumns
     from prunekit.progress import tell_progress
     from prunekit.protocols import (
         Augmentation,
@@ -36,20 +37,14 @@ if TYPE_CHECKING:
         DataSummary,
         ImageData,
         ImageShape,
-        Layer,
         LrSchedule,
         Measure,
         Objective,
-        ObservedMember,
         Optimizer,
-        Place,
-        PopulationColumns,
         PruningContext,
-        Representation,
         Schedule,
         Sparsity,
         Split,
-        StudyColumns,
         TrainableNetwork,
     )
     from prunekit.pruner import Pruner
@@ -122,6 +117,7 @@ _LIGHTEST_FIRST = (
     "comparison",
     "figures",
     "tables",
+    "observed",
     "protocols",
     "splits",
     "progress",

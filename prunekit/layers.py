@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.masks import PRUNABLE, count_zeros, find_targets
-from prunekit.protocols import ImageShape, Layer, TargetSelection
+from prunekit.observed import Layer
+from prunekit.protocols import ImageShape, TargetSelection
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 

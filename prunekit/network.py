@@ -15,8 +15,9 @@ from prunekit import seeds
 from prunekit.data import DeviceData, Part
 from prunekit.errors import InputError, PrunekitError
 from prunekit.layers import layers_of
+from prunekit.observed import Layer, Representation
 from prunekit.probes import representations
-from prunekit.protocols import Backbone, DataSummary, ImageShape, Layer, Representation
+from prunekit.protocols import Backbone, DataSummary, ImageShape
 
 
 class Network(nn.Module):

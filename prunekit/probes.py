@@ -19,7 +19,8 @@ from torch.nn.modules.conv import _ConvNd
 
 from prunekit.data import DeviceData, Part
 from prunekit.errors import InputError, did_you_mean
-from prunekit.protocols import ImageShape, Representation
+from prunekit.observed import Representation
+from prunekit.protocols import ImageShape
 
 AT_ONCE = 300_000_000
 """Bytes of representations that are held at once: several small ones share a pass over the images, as a pass for each

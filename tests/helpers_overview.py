@@ -8,7 +8,8 @@ import numpy as np
 from rich.console import Console
 
 from prunekit.comparison import Comparison
-from prunekit.protocols import Measure, Place
+from prunekit.observed import Place
+from prunekit.protocols import Measure
 from prunekit.report.arrays import ArrayPopulation, ArrayStudy, LoadedStudy
 from prunekit.report.build import build_report
 from prunekit.report.cells import shown

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from prunekit.comparison import Comparison
 from prunekit.errors import InputError, PrunekitError, did_you_mean
-from prunekit.protocols import Measure, Place, PopulationColumns, StudyColumns
+from prunekit.observed import Place, PopulationColumns, StudyColumns
+from prunekit.protocols import Measure
 from prunekit.tables import Number
 
 
 @dataclass
 class ArrayPopulation:
-    """Columns of a population in memory; what :class:`prunekit.protocols.PopulationColumns` asks for."""
+    """Columns of a population in memory; what :class:`prunekit.observed.PopulationColumns` asks for."""
 
     name: str
     seeds: tuple[int, ...]
@@ -47,7 +48,7 @@ class ArrayPopulation:
 
 @dataclass
 class ArrayStudy:
-    """A study in memory; what :class:`prunekit.protocols.StudyColumns` asks for."""
+    """A study in memory; what :class:`prunekit.observed.StudyColumns` asks for."""
 
     classes: tuple[str, ...]
     ids: tuple[str, ...]

@@ -11,7 +11,8 @@ import numpy as np
 from prunekit.comparison import Comparison
 from prunekit.errors import InputError, PrunekitError
 from prunekit.figures import Exemplar, Figure
-from prunekit.protocols import Measure, PopulationColumns, StudyColumns
+from prunekit.observed import PopulationColumns, StudyColumns
+from prunekit.protocols import Measure
 from prunekit.registry import registry
 from prunekit.report.arrays import LoadedStudy, Published
 from prunekit.report.cells import PUBLISHED

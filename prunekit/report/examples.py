@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from prunekit.errors import InputError
-from prunekit.protocols import Measure, PopulationColumns
+from prunekit.observed import PopulationColumns
+from prunekit.protocols import Measure
 from prunekit.registry import registry
 from prunekit.report.arrays import LoadedStudy
 from prunekit.report.files import check_file, replacing

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from prunekit.comparison import Comparison
 from prunekit.errors import InputError, describe_problem
-from prunekit.protocols import Measure, Place
+from prunekit.observed import Place
+from prunekit.protocols import Measure
 from prunekit.registry import Registry, registry
 from prunekit.report.arrays import About, ArrayPopulation, ArrayStudy, LoadedStudy, Published
 from prunekit.report.images import ExampleImages

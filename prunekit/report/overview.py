@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from prunekit.comparison import Comparison
-from prunekit.protocols import Place
+from prunekit.observed import Place
 from prunekit.report.arrays import LoadedStudy, Published
 from prunekit.report.cells import MARK, MARKED, PUBLISHED, is_marked
 from prunekit.tables import LEVEL, Column, Headline, Number, Table, Value

@@ -14,7 +14,7 @@ from helpers_umap import stand_in
 from prunekit.comparison import Comparison
 from prunekit.figures import Figure
 from prunekit.observations import checked_columns
-from prunekit.protocols import Layer, Representation
+from prunekit.observed import Layer, Representation
 from prunekit.registry import registry
 from prunekit.report.arrays import ArrayPopulation, ArrayStudy
 from prunekit.report.build import as_json

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from prunekit.comparison import Comparison
+from prunekit.observed import Place
 from prunekit.plugins.measures._overlap import overlap, vote_strata
 from prunekit.plugins.measures.pie_overlap import PieOverlap
-from prunekit.protocols import Place
 from prunekit.report.arrays import ArrayPopulation, ArrayStudy
 from prunekit.report.cells import full_name
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from prunekit import Comparison
 from prunekit.figures import Planes
+from prunekit.observed import Place
 from prunekit.plugins.measures.umap import Umap, nearest, right_by_neighbours, silhouettes
-from prunekit.protocols import Place
 from prunekit.report.arrays import ArrayPopulation, ArrayStudy
 from prunekit.tables import Summary
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from prunekit.errors import InputError
-from prunekit.protocols import Place
+from prunekit.observed import Place
 from prunekit.report.arrays import Published
 from prunekit.report.load import load_study
 from prunekit.store import Store

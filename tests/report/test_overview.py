@@ -8,9 +8,9 @@ from helpers_overview import TWO, Kept, Told, numbered, overview, study_of
 
 from prunekit.comparison import Comparison
 from prunekit.errors import PrunekitError
+from prunekit.observed import Place
 from prunekit.plugins.measures.accuracy import Accuracy
 from prunekit.plugins.measures.pie import Pie
-from prunekit.protocols import Place
 from prunekit.report.arrays import ArrayPopulation, ArrayStudy, LoadedStudy
 from prunekit.report.build import build_report
 from prunekit.report.text import to_csv

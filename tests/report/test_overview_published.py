@@ -10,7 +10,7 @@ from helpers_overview import TWO, Kept, Told, numbered, overview, printed, study
 
 from prunekit.comparison import Comparison
 from prunekit.errors import InputError
-from prunekit.protocols import Place
+from prunekit.observed import Place
 from prunekit.report.arrays import Published
 from prunekit.report.build import build_report
 from prunekit.report.text import to_csv, to_latex, to_markdown

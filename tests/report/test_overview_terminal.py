@@ -6,7 +6,7 @@ import pytest
 from helpers_overview import TWO, Kept, Told, numbered, printed, study_of
 from rich.cells import cell_len
 
-from prunekit.protocols import Place
+from prunekit.observed import Place
 from prunekit.report.arrays import Published
 from prunekit.report.build import build_report
 from prunekit.report.text import to_csv, to_latex, to_markdown

@@ -9,7 +9,8 @@ from helpers_page import page_of
 
 from prunekit.comparison import Comparison
 from prunekit.figures import PlanePanel, Planes
-from prunekit.protocols import Measure, Place
+from prunekit.observed import Place
+from prunekit.protocols import Measure
 from prunekit.report.arrays import About, ArrayPopulation
 from prunekit.report.build import build_report
 from prunekit.report.page.answer import answer_of_all, answers

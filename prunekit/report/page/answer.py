@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from prunekit.comparison import Comparison
-from prunekit.protocols import PopulationColumns
+from prunekit.observed import PopulationColumns
 from prunekit.report.build import MOST_IN_FULL, Report
 from prunekit.report.cells import exists, is_marked, shown
 from prunekit.report.page.asked import ends, shares

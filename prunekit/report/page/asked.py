@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from prunekit.comparison import Comparison
-from prunekit.protocols import PopulationColumns
+from prunekit.observed import PopulationColumns
 from prunekit.report.arrays import LoadedStudy
 from prunekit.report.build import percent
 from prunekit.report.cells import ABSENT

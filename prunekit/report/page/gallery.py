@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from prunekit.comparison import Comparison
 from prunekit.figures import Exemplar
-from prunekit.protocols import StudyColumns
+from prunekit.observed import StudyColumns
 from prunekit.report.arrays import ImageReader, NoImagesError
 from prunekit.report.page.sprites import COLUMNS, Sheets, sheets
 

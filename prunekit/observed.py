@@ -1,0 +1,104 @@
+"""What a measure sees: a trained member as it observes it, and stored populations as it summarises them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Representation:
+    """What a probe holds of the examples."""
+
+    probe: str
+    """Its name, such as ``stem`` or ``groups.0.0.conv2``."""
+    bank: NDArray[np.float32]
+    """[B, D]: of the training images, un-augmented."""
+    queries: NDArray[np.float32]
+    """[N, D]: of the observed split."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer with weights, and what pruning left of it."""
+
+    name: str
+    """Name of its module in the network, such as ``encoder.stem``."""
+    kind: Literal["conv", "linear"]
+    parameters: int
+    """Weights, without biases."""
+    zeros: int
+    """Weights that are zero."""
+    multiply_accumulates: int
+    """Of one image, as if no weight were zero."""
+
+
+class ObservedMember(Protocol):
+    """A trained member in eval mode, as a measure sees it. Logits and features are computed once for all measures."""
+
+    def logits(self) -> NDArray[np.float32]:
+        """[N, classes] of the observed split."""
+
+    def features(self) -> NDArray[np.float32]:
+        """[N, D] of the observed split: the input of the head."""
+
+    def labels(self) -> NDArray[np.int64]:
+        """[N]: true classes of the observed split."""
+
+    def bank_labels(self) -> NDArray[np.int64]:
+        """[B]: true classes of the training images."""
+
+    def representations(self, probes: str | Sequence[str], *, pool: bool) -> Iterator[Representation]:
+        """Yield what the probes hold, in the order of execution; see :mod:`prunekit.probes` for their names.
+
+        With ``pool`` maps are averaged over their positions and tokens over each other, else flattened. Only a few are
+        in memory at a time, if the caller lets go of each before it takes the next. Where the training images are the
+        observed split, bank and queries are the same array. Raises InputError where nothing matches ``probes``.
+        """
+
+    def layers(self) -> tuple[Layer, ...]:
+        """Return the layers with weights, in the order of the network."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a population stands among those that a recipe repeats."""
+
+    axis: str
+    value: str | float | int
+    group: str
+    """What those along the axis are called together."""
+
+
+class PopulationColumns(Protocol):
+    """What is stored of a population: arrays over its members."""
+
+    name: str
+    place: Place | None
+    """None where it is not repeated."""
+    seeds: tuple[int, ...]
+    """[M]: the seed of each member, ascending."""
+    sparsity: float
+    """Share of zeros among the target weights, counted, mean over members."""
+
+    def __getitem__(self, column: str) -> NDArray[Any]:
+        """[M, N]: a column of every member. ``prediction`` (int64), ``confidence`` and ``loss`` always exist.
+
+        A measure that observes fewer members than there are finds those: the first ones by seed.
+        """
+
+    def notes(self, measure: str) -> Sequence[Mapping[str, Any]]:
+        """[M]: what the measure noted of every member that it observed."""
+
+
+class StudyColumns(Protocol):
+    """A study as arrays; examples are in the order of ``ids`` everywhere."""
+
+    classes: tuple[str, ...]
+    ids: tuple[str, ...]
+    labels: NDArray[np.int64]
+    populations: Mapping[str, PopulationColumns]
