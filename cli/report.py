@@ -139,10 +139,13 @@ def report(
     if figures is not None:
         _draw(built, loaded, figures)
     if html is not None:
+        from prunekit.report.images import without_images
         from prunekit.report.page import write_page
 
         write_page(loaded, built, compared, html)
         click.echo(f"wrote {html} ({html.stat().st_size / 1e6:.1f} MB)", err=True)
+        if any(built.exemplars) and (reason := without_images(loaded)):
+            click.echo(f"note: the page has no images: {reason}", err=True)
     if met:
         raise GateError(f"--fail-if: {'; '.join(met)}")
 

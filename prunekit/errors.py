@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
-_MOST = 40
+_MOST = 12
 """Known names that an error lists: a folder may hold thousands."""
 
 

@@ -54,11 +54,18 @@ def observe(
         model=recipe["model"],
     )
     log = store.study_folder(plan["identity"]) / "workers.log"
-    pool = Pool(setup, tasks, jobs or default_jobs(device, threads), log, tell)
-    pool.run()
-    if pool.failures:
-        label, error = next(iter(pool.failures.items()))
-        raise PrunekitError(f"{label}: {error} (log: {log})")
+
+    def hear(event: Event) -> None:
+        if event.kind == "failed" and event.task is not None:  # what fails for one member would for all: it ends here
+            error = event.data["error"]
+            raise (
+                InputError(error)
+                if event.data["refused"]
+                else PrunekitError(f"{event.task.label}: {error} (log: {log})")
+            )
+        tell(event)
+
+    Pool(setup, tasks, jobs or default_jobs(device, threads), log, hear).run()
 
 
 @dataclass(frozen=True)

@@ -201,7 +201,7 @@ class Pool:
         elif kind in ("done", "failed") and task is not None:
             worker.task = None
             if kind == "failed":
-                self._fail(task, event["error"])
+                self._fail(task, event["error"], event.get("refused", False))
             else:
                 self.unfinished.discard(task.key)
                 self.done += 1
@@ -209,11 +209,11 @@ class Pool:
         elif kind in ("progress", "epoch", "waiting", "notice"):
             self.tell(Event(kind, task, event))
 
-    def _fail(self, task: Task, error: str) -> None:
+    def _fail(self, task: Task, error: str, refused: bool = False) -> None:
         self.failed.add(task.key)
         self.unfinished.discard(task.key)
         self.failures[task.label] = error
-        self.tell(Event("failed", task, {"error": error}))
+        self.tell(Event("failed", task, {"error": error, "refused": refused}))
 
 
 def _death(code: int, log: Path) -> str:

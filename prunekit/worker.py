@@ -20,7 +20,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TextIO
 
-from prunekit.errors import PrunekitError
+from prunekit.errors import InputError, PrunekitError
 from prunekit.observations import checked_columns, checked_note
 from prunekit.protocols import Backbone, Dataset, DataSummary, Measure, Options
 from prunekit.registry import line_in, registry
@@ -266,7 +266,7 @@ def serve(lines: TextIO, emit: Emit) -> None:
         except BrokenPipeError:
             raise
         except PrunekitError as error:
-            emit({"event": "failed", "error": str(error)})
+            emit({"event": "failed", "error": str(error), "refused": isinstance(error, InputError)})
         except (Exception, SystemExit) as error:  # noqa: BLE001  (a member that fails leaves the others running)
             traceback.print_exc()  # to the log
             places = [f"{file}{line}: " for file in setup.files if (line := line_in(error, Path(file)))]

@@ -33,7 +33,7 @@ measures: [accuracy]
 
 LATER = '''
 import numpy as np
-from prunekit import Measure, Summary, register
+from prunekit import InputError, Measure, Summary, register
 
 @register("later")
 class Later(Measure):
@@ -56,6 +56,8 @@ class Later(Measure):
     def observe(self, member):
         if self.scale == 0:
             raise ValueError("a scale of 0 says nothing")
+        if self.scale < 0:
+            raise InputError("scale: expected at least 0")
         logits, labels = member.logits(), member.labels()
         return {"margin": self.scale * logits[np.arange(len(labels)), labels]}
 
@@ -174,6 +176,12 @@ def test_all_measures_are_those_that_need_no_option_and_are_not_there_yet(monkey
 def test_a_measure_that_fails_names_the_member_and_leaves_nothing_behind(store: Path, later: Path) -> None:
     with pytest.raises(PrunekitError, match=r"dense seed \d: observe: .*a scale of 0 says nothing"):
         load_study(store, measures=[{"name": "later", "scale": 0.0}], files=[later])
+    assert not observed(store)
+
+
+def test_options_that_a_measure_refuses_are_bad_input_and_end_the_work_at_once(store: Path, later: Path) -> None:
+    with pytest.raises(InputError, match=r"^scale: expected at least 0$"):
+        load_study(store, measures=[{"name": "later", "scale": -1.0}], files=[later])
     assert not observed(store)
 
 

@@ -54,6 +54,28 @@ def test_the_schedule_of_the_readme_prunes_in_two_steps(tmp_path: Path) -> None:
     assert planned_updates(twice(sparsity=0.8), 40, 8) == [(16, 0.4), (40, 0.8)]  # type: ignore[arg-type]
 
 
+def test_the_measure_of_the_readme_measures(tmp_path: Path) -> None:
+    from types import SimpleNamespace
+
+    from prunekit import Comparison
+    from prunekit.report.arrays import ArrayPopulation, ArrayStudy
+
+    (tmp_path / "sureness.py").write_text(
+        next(block for block in blocks("python") if block.startswith("# sureness.py"))
+    )
+    measure = registry.with_files([tmp_path / "sureness.py"]).find("measure", "sureness")[0].plugin()
+    logits = np.array([[1.0, 3.0, 0.0], [5.0, 4.0, 4.5]])
+    assert measure.observe(SimpleNamespace(logits=lambda: logits))["margin"].tolist() == [2.0, 0.5]  # type: ignore[attr-defined]
+    populations = {
+        name: ArrayPopulation(name, (0, 1), 0.0, {"margin": np.full((2, 3), value)})
+        for name, value in (("dense", 2.0), ("sparse", 0.5))
+    }
+    study = ArrayStudy(("a", "b"), ("0", "1", "2"), np.zeros(3, np.int64), populations)
+    summary = measure.summarise(study, [Comparison("dense", "sparse", None, True)])  # type: ignore[attr-defined]
+    assert summary.comparisons == [{"change": -1.5}]
+    assert summary.tables[0].rows == [("dense", 2.0), ("sparse", 0.5)]
+
+
 def test_the_recipe_of_the_readme_is_valid_and_so_is_its_profile(tmp_path: Path) -> None:
     path = tmp_path / "how-much.yaml"
     path.write_text(next(block for block in blocks("yaml") if "name: how-much" in block))

@@ -200,7 +200,8 @@ def whom(impact: Impact) -> str:
     said = [f"smallest adjusted p = {losing.min():.2g}"] if len(losing) else []
     if untested := int(np.sum(np.isnan(p) & np.isfinite(impact.change))):
         said.append(f"{untested} not tested, as members do not differ there")
-    return f"no {words.one} lost more than seed noise explains" + (f" ({'; '.join(said)})" if said else "")
+    bracket = f" ({'; '.join(said)})" if said else ""
+    return f"no {words.one} is told to have lost more than the images as a whole{bracket}"
 
 
 def reading(words: Words, comparisons: Sequence[Comparison]) -> str:

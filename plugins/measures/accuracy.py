@@ -74,8 +74,16 @@ class Accuracy(Measure):
             before, after = (summary.populations[x]["mean"] for x in (comparison.reference, comparison.pruned))
             some = before is not None  # without examples there is no accuracy, in neither population
             summary.comparisons.append({"difference": after - before if some else None})
-            summary.clauses.append(f"accuracy {100 * before:.1f} → {100 * after:.1f} %" if some else "")
+            summary.clauses.append(_clause(before, after, summary.populations, comparison.control) if some else "")
         return summary
+
+
+def _clause(before: float, after: float, populations: dict[str, Any], control: str | None) -> str:
+    """Say where the accuracy went, and where fine-tuning alone takes it."""
+    text = f"accuracy {100 * before:.1f} → {100 * after:.1f} %"
+    if control is not None:
+        text += f" ({100 * populations[control]['mean']:.1f} % with the fine-tuning alone, {control})"
+    return text
 
 
 def _in_percent(accuracy: dict[str, Any]) -> Number:

@@ -285,8 +285,10 @@ def _clause(change: Change, control: Change | None) -> str:
     if chance.p <= ENOUGH:
         text = f"{what} where seed noise alone changes {expected} (p = {chance.p:.2g})"
     elif chance.smallest_p > ENOUGH:
-        few = f"{change.members} cannot tell: smallest p {chance.smallest_p:.2g}"
-        text = f"{what} where seed noise alone changes {expected} ({few})"
+        least = change.number.smallest_p or 1.0  # of both tests, as it stands beside the count elsewhere
+        few = f"{change.members} cannot tell: the smallest p that they can reach is {least:.2g}"
+        noise = f" where seed noise alone changes {expected}" if chance.permutations > 1 else ""
+        text = f"{what}{noise} ({few})"
     elif chance.votes_p <= ENOUGH:
         text = (
             f"{what}, a number that seed noise alone can give ({expected} expected, p = {chance.p:.2g}), "

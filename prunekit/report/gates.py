@@ -20,7 +20,7 @@ _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
 }
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _CONDITION = re.compile(
-    rf"\s*(?P<path>\S.*?)\s*(?P<sign>{'|'.join(_COMPARE)})\s*(?P<number>{_NUMBER})\s*(?P<share>%?)\s*"
+    rf"\s*(?P<path>\S(?:.*?[^\s<>=!])?)\s*(?P<sign>{'|'.join(_COMPARE)})\s*(?P<number>{_NUMBER})\s*(?P<share>%?)\s*"
 )
 
 MOST_NAMED = 3
@@ -61,7 +61,9 @@ class Gate:
         absent = [where for where, end in ends.items() if end.value is None]
         if absent:
             listed = ", ".join(absent[:MOST_NAMED]) + (" and others" if len(absent) > MOST_NAMED else "")
-            raise self._error(f"{self._until(ends[absent[0]])} has no value{' in ' if listed else ''}{listed}")
+            name = self._until(ends[absent[0]])
+            hint = "" if "." in name else f" (if it is a measure, --measure {name} adds it)"
+            raise self._error(f"{name} has no value{' in ' if listed else ''}{listed}{hint}")
         figures = {where: self._figure(end) for where, end in ends.items()}
         return [
             f"{where}{': ' if where else ''}{self.path} is {figure}, which is {self.sign} {self.limit:.12g}"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from prunekit.protocols import Dataset, Split
 from prunekit.registry import registry
-from prunekit.report.arrays import NoImagesError
+from prunekit.report.arrays import LoadedStudy, NoImagesError
 from prunekit.stages import plugin
 from prunekit.store import Store
 
@@ -51,6 +51,15 @@ class ExampleImages:
         if split.images.shape[1] not in (1, 3):
             raise NoImagesError(f"images of {split.images.shape[1]} channels cannot be shown: expected grey or RGB")
         return split
+
+
+def without_images(study: LoadedStudy) -> str:
+    """Say why there are no images of a study's examples to show; "" where there are."""
+    try:
+        study.images([0])
+    except NoImagesError as error:
+        return str(error)
+    return ""
 
 
 def _line(error: Exception) -> str:

@@ -236,7 +236,11 @@ def test_a_clause_says_so_where_the_votes_moved_though_the_count_is_no_larger():
 
 def test_a_clause_says_that_so_few_members_cannot_tell():
     dense, sparse = split_votes(5, 40, 0)
-    assert summarise(dense=dense, sparse=sparse).clauses[0].endswith("(5 + 5 members cannot tell: smallest p 0.062)")
+    assert (
+        summarise(dense=dense, sparse=sparse)
+        .clauses[0]
+        .endswith("(5 + 5 members cannot tell: the smallest p that they can reach is 0.12)")
+    )
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def test_of_many_comparisons_the_ranges_the_marks_and_the_worst_are_said(make):
         "90 % of the weights pruned: accuracy, %: 91.0 ± 1.2 in all, against 97.0 ± 0.5 (dense) and 98.0 (control); "
         "PIE: from 3 (control → sparse) to 7 (dense → sparse)."
     )
-    assert everything.whom == "PIE is largest in dense → sparse. It fell on 3."
+    assert everything.whom == "PIE is largest in dense → sparse: it fell on 3."
     assert everything.certainty == (
         "3 members per population; PIE is told from seed noise in 1 of 2 comparisons (p ≤ 0.05, each on "
         "its own: chance alone gives up to 0.1 of them); the smallest p that they can reach is 0.01."
@@ -118,7 +118,8 @@ def test_members_too_few_to_tell_are_said_to_be(make):
         "2 + 2 members are too few to tell PIE from seed noise: the smallest p that they can reach is 0.5."
     )
     assert everything.certainty == (
-        "2 members per population; too few to tell any PIE from seed noise (the smallest p that they can reach is 0.5)."
+        "2 members per population; for a test of PIE that is too few: the smallest p that they can reach is 0.5, "
+        "whatever they show."
     )
 
 

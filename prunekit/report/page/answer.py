@@ -122,8 +122,13 @@ def _worst(tested: Sequence[Headline], report: Report) -> str:
         found = [i for i, number in enumerate(headline.comparisons) if exists(number)]
         if found and any(sentence.whom for sentence in report.sentences):
             most = report.sentences[max(found, key=lambda i: headline.comparisons[i].value or 0)]
-            return f"{headline.name} is largest in {most.comparison}. {most.whom or NOBODY}"
+            return f"{headline.name} is largest in {most.comparison}: {_begun(most.whom or NOBODY)}"
     return NOBODY
+
+
+def _begun(sentence: str) -> str:
+    """Return a sentence as what follows a colon."""
+    return sentence[:1].lower() + sentence[1:]
 
 
 def _marks(headline: Headline) -> str:
@@ -133,7 +138,10 @@ def _marks(headline: Headline) -> str:
         return ""
     best = min((number.smallest_p for number in numbers if number.smallest_p is not None), default=0.0)
     if best > LEVEL:
-        return f"too few to tell any {headline.name} from seed noise (the smallest p that they can reach is {best:.2g})"
+        return (
+            f"for a test of {headline.name} that is too few: the smallest p that they can reach is {best:.2g}, "
+            "whatever they show"
+        )
     return (
         f"{headline.name} is told from seed noise in {sum(map(is_marked, numbers))} of {len(numbers)} "
         f"comparisons (p ≤ {LEVEL:g}, each on its own: chance alone gives up to {LEVEL * len(numbers):.2g} of them)"
