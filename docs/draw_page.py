@@ -1,6 +1,7 @@
 """Draw docs/page.png: the top of the page of the main job, as a browser shows it.
 
-Run: prunekit report scl-oneshot-90 --compare dense,sparse --measure all --html report.html
+Run: prunekit report scl-oneshot-90 --compare dense,sparse --measure agreement --measure calibration --measure layers \
+         --measure prediction_depth --html report.html
      python docs/draw_page.py report.html
 """
 
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-WIDTH, HEIGHT = 1180, 1560
+WIDTH, HEIGHT = 1180, 2130
 
 
 def main() -> None:

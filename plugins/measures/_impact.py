@@ -201,7 +201,7 @@ def whom(impact: Impact) -> str:
     if untested := int(np.sum(np.isnan(p) & np.isfinite(impact.change))):
         said.append(f"{untested} not tested, as members do not differ there")
     bracket = f" ({'; '.join(said)})" if said else ""
-    return f"no {words.one} is told to have lost more than the images as a whole{bracket}"
+    return f"no {words.one} is known to have lost more than the images as a whole{bracket}"
 
 
 def reading(words: Words, comparisons: Sequence[Comparison]) -> str:

@@ -21,7 +21,7 @@ from prunekit.plugins.measures._impact import (
 WORDS = Words("recall", "class", "classes")
 COMPARISON = Comparison("dense", "sparse", None, False)
 
-NOBODY = "no class is told to have lost more than the images as a whole"
+NOBODY = "no class is known to have lost more than the images as a whole"
 
 
 def accuracies(groups, overall=None):
