@@ -13,7 +13,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-WIDTH, HEIGHT = 1180, 2130
+WIDTH, HEIGHT = 1180, 2320
 
 
 def main() -> None:
