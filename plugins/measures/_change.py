@@ -59,6 +59,11 @@ class Change:
         return f"{self.reference.name} → {self.other.name}"
 
     @property
+    def expected(self) -> float | None:
+        """The count that chance gives; None where the members can be dealt in no other way, as with one each."""
+        return self.chance.expected if self.chance.permutations > 1 else None
+
+    @property
     def members(self) -> str:
         return f"{len(self.reference.seeds)} + {len(self.other.seeds)} members"
 
@@ -76,7 +81,7 @@ class Change:
             p=min(1.0, 2 * p),
             smallest_p=min(1.0, 2 * smallest),
             interval=self.interval,
-            chance=self.chance.expected,
+            chance=self.expected,
         )
 
     def exemplars(self, classes: Sequence[str]) -> tuple[Exemplar, ...]:

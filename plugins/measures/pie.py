@@ -127,7 +127,7 @@ def _counts(change: Change) -> dict[str, Any]:
     return {
         "count": chance.count,
         "fraction": chance.count / examples if examples else None,
-        "expected": chance.expected,
+        "expected": change.expected,
         "p": chance.p,
         "smallest_p": chance.smallest_p,
         "votes_p": chance.votes_p,
@@ -157,7 +157,7 @@ def _headline_row(change: Change) -> tuple[Any, ...]:
     chance, examples = change.chance, len(change.pies)
     low, high = change.interval or (None, None)
     share = chance.count / examples if examples else None
-    return change.where, chance.count, share, low, high, chance.expected, chance.p, chance.votes_p, chance.smallest_p
+    return change.where, chance.count, share, low, high, change.expected, chance.p, chance.votes_p, chance.smallest_p
 
 
 def _headline_table(changes: Collection[Change]) -> Table:
@@ -287,7 +287,7 @@ def _clause(change: Change, control: Change | None) -> str:
     elif chance.smallest_p > ENOUGH:
         least = change.number.smallest_p or 1.0  # of both tests, as it stands beside the count elsewhere
         few = f"{change.members} cannot tell: the smallest p that they can reach is {least:.2g}"
-        noise = f" where seed noise alone changes {expected}" if chance.permutations > 1 else ""
+        noise = "" if change.expected is None else f" where seed noise alone changes {expected}"
         text = f"{what}{noise} ({few})"
     elif chance.votes_p <= ENOUGH:
         text = (

@@ -262,3 +262,12 @@ def test_one_member_each_is_well_defined():
 def test_populations_without_members_are_refused():
     with pytest.raises(ValueError, match="at least one member"):
         summarise(dense=DENSE[:0], sparse=SPARSE)
+
+
+def test_one_member_each_has_no_chance_level():
+    one, other = np.array([[0, 1, 2, 0]]), np.array([[0, 1, 1, 1]])
+    summary = summarise(dense=one, sparse=other)
+    assert summary.comparisons[0]["count"] == 2
+    assert summary.comparisons[0]["expected"] is None
+    assert summary.headline.comparisons[0].chance is None
+    assert summary.clauses[0].endswith("label (1 + 1 members cannot tell: the smallest p that they can reach is 1)")
