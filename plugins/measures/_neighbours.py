@@ -75,7 +75,7 @@ def nearest(
         if exclude_self:
             scores.scatter_(1, rows[:, None], torch.inf)
         found[rows], doubtful[rows] = _quickly(scores, lengths[rows], k, points.shape[1])
-    for rows in _blocks(doubtful.nonzero()[:, 0], max(1, at_once // 8)):
+    for rows in _blocks(doubtful.nonzero()[:, 0], max(1, at_once // 4)):
         scores = _exact_products(asked[rows], points).mul_(-2).add_(squares)
         if exclude_self:
             scores.scatter_(1, rows[:, None], torch.inf)

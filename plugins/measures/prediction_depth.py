@@ -226,7 +226,7 @@ def _pie_table(rows: list[tuple[Any, ...]], about: list[tuple[str, ...]]) -> Tab
         note="Mean depth of the examples whose modal label changes from one population to the other (of all their "
         "members; ties go to the smallest class index) and of all others. PIEs by chance: of those that change it when "
         "it does not matter which population a member belongs to; hard examples do, and are deep. p: how often as many "
-        "examples drawn at random are as far from the others, either way.",
+        "examples drawn at random are as far from the others, either way; at least what so few can tell.",
         about=tuple(about),
     )
 
