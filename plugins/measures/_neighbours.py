@@ -135,7 +135,7 @@ def _exact_products(asked: Tensor, points: Tensor) -> Tensor:
     import torch
 
     wide = asked.double()
-    at_once = max(1, SPACE // (8 * max(1, points.shape[1])))
+    at_once = max(1, SPACE // (32 * max(1, points.shape[1])))
     return torch.cat([wide @ some.double().T for some in _blocks(points, at_once)], dim=1)
 
 

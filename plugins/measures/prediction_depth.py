@@ -135,8 +135,7 @@ class PredictionDepth(Measure):
             pies, by_chance = pruning_identified_exemplars(one, other), _by_chance(study, each)
             names = {"reference": each.reference, "pruned": each.pruned, "control": each.control}
             found = {role: _parts(depths[name], pies, by_chance) if name else None for role, name in names.items()}
-            where = each.name
-            rows += [(where, names[role], *parts.values()) for role, parts in found.items() if parts]
+            rows += [(each.name, names[role], *parts.values()) for role, parts in found.items() if parts]
             about += [(name, each.reference, each.pruned) for name in names.values() if name]
             summary.comparisons.append(found)
             summary.figures.append(_figure(depths, each, pies))
