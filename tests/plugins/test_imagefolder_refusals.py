@@ -58,8 +58,8 @@ def test_a_near_name_is_found_in_any_case_and_a_long_list_is_cut_short(root: Pat
     many = root.parent / "many"
     for i in range(50):
         (many / f"{i:02d}").mkdir(parents=True)
-    first = ", ".join(f"{i:02d}" for i in range(40))
-    assert refusal(many / "pets").endswith(f"there is no folder 'pets' in {many} (known: {first} and 10 more)")
+    first = ", ".join(f"{i:02d}" for i in range(12))
+    assert refusal(many / "pets").endswith(f"there is no folder 'pets' in {many} (known: {first} and 38 more)")
     root.rename(many / "PETS")
     assert refusal(many / "pets").endswith("(did you mean 'PETS'?)")
 
