@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from prunekit.registry import register
     from prunekit.runner import run
     from prunekit.splits import stratified_split
+    from prunekit.state import evaluating, undisturbed
     from prunekit.tables import LEVEL, Column, Headline, Number, Summary, Table
     from prunekit.times import Progress, Time
 
@@ -105,10 +106,12 @@ __all__ = [
     "TrainableNetwork",
     "available_cores",
     "did_you_mean",
+    "evaluating",
     "register",
     "run",
     "stratified_split",
     "tell_progress",
+    "undisturbed",
 ]
 
 _LIGHTEST_FIRST = (
@@ -124,6 +127,7 @@ _LIGHTEST_FIRST = (
     "registry",
     "capacity",
     "runner",
+    "state",
     "pruner",
 )
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -13,6 +11,7 @@ from torch import Tensor, nn
 from prunekit.masks import PRUNABLE, count_zeros, find_targets
 from prunekit.observed import Layer
 from prunekit.protocols import ImageShape, TargetSelection
+from prunekit.state import evaluating
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
@@ -52,21 +51,9 @@ def _multiply_accumulates(network: nn.Module, shape: ImageShape) -> Counter[int]
     hooks = [module.register_forward_hook(count) for module in network.modules() if isinstance(module, PRUNABLE)]
     like = next(network.parameters())
     try:
-        with _evaluating(network):
+        with evaluating(network):
             network(torch.zeros(1, shape.channels, shape.height, shape.width, device=like.device, dtype=like.dtype))
     finally:
         for hook in hooks:
             hook.remove()
     return found
-
-
-@contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    """Put the network into eval mode, and every module back into its own."""
-    training = [module for module in network.modules() if module.training]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True

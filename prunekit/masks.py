@@ -134,20 +134,19 @@ def grow(targets: Sequence[Target], scores: Mapping[str, Tensor], sparsity: floa
 def _checked(target: Target, scores: Mapping[str, Tensor]) -> Tensor:
     """Return the scores of ``target`` as float32 or float64, which hold every smaller type exactly."""
     if target.name not in scores:
-        raise InputError(f"the criterion gave no scores for {target.name}")
+        raise InputError(f"it gave no scores for {target.name}")
     if not isinstance(scores[target.name], Tensor):
         given = type(scores[target.name]).__name__
-        raise InputError(f"the criterion gave a {given} for {target.name}: expected a tensor of scores")
+        raise InputError(f"it gave a {given} for {target.name}: expected a tensor of scores")
     score = scores[target.name].detach()
     if score.shape != target.mask.shape:
         raise InputError(
-            f"the criterion gave scores of shape {list(score.shape)} for {target.name}: "
-            f"expected {list(target.mask.shape)}"
+            f"it gave scores of shape {list(score.shape)} for {target.name}: expected {list(target.mask.shape)}"
         )
     dtype = torch.promote_types(score.dtype, torch.float32) if score.is_floating_point() else torch.float64
     score = score.to(target.mask.device, dtype)
     if bool(score.sum().isnan()) and bool(score.isnan().any()):  # the sum is quicker, but inf − inf is NaN too
-        raise InputError(f"the criterion gave scores that are not numbers (NaN) for {target.name}")
+        raise InputError(f"it gave scores that are not numbers (NaN) for {target.name}")
     return score
 
 

@@ -76,7 +76,7 @@ class Schedule(Plugin):
     """Share of the target weights that are zero at the end, in [0, 1)."""
 
     @property
-    def rounds(self) -> int:
+    def steps(self) -> int:
         """Updates of a stage that prunes without training."""
         return 1
 
@@ -141,10 +141,15 @@ class Criterion(Plugin):
     """Which weights go first."""
 
     kind = "criterion"
+    needs_data: ClassVar[bool] = False
+    """Whether it looks at batches of training data and their loss."""
 
     @abstractmethod
     def scores(self, context: PruningContext) -> Mapping[str, Tensor]:
-        """Return a score per weight for every target, by target name: higher = keep, any sign, no NaN."""
+        """Return a score per weight for every target, by target name: higher = keep, any sign, no NaN.
+
+        What is pruned already is zero in the model, and stays pruned whatever its score.
+        """
 
 
 # --------------------------------------------------------------------------------------------------------- training

@@ -17,6 +17,7 @@ from prunekit.protocols import Criterion, Plugin, PruningContext, Schedule, Targ
 from prunekit.registry import registry
 from prunekit.seeds import derive
 from prunekit.stages import plugin
+from prunekit.state import undisturbed
 from prunekit.times import Progress
 from prunekit.updates import Update
 
@@ -92,6 +93,8 @@ class Pruner:
         """Optimiser steps done."""
         self.updates: list[Update] = []
         """The updates made, in order."""
+        if self.criterion.needs_data and data is None:
+            raise InputError(f"the criterion {self.criterion.name} looks at training data: pass data= and loss=")
         self._length = iterations, iterations_per_epoch
         self._model, self._loss, self._seed = model, loss, seed
         self._batches = None if data is None else _repeatable(data)
@@ -103,7 +106,7 @@ class Pruner:
         held = {id(p) for group in optimizer.param_groups for p in group["params"]} if optimizer is not None else None
         if held is not None and not any(id(target.parameter) in held for target in self.targets):
             raise InputError("the optimizer holds none of the parameters that are pruned: is it another model's?")
-        with self._naming_the_schedule():
+        with self._naming(self.schedule, ValueError):
             self.schedule.check(Progress(0, *self._length))
         masking.apply(self.targets)
         if iteration == 0:
@@ -154,50 +157,32 @@ class Pruner:
 
     def _update(self) -> None:
         now = Progress(self.iteration, *self._length)
-        with self._naming_the_schedule():
+        with self._naming(self.schedule, ValueError):
             wanted = self.schedule.target(now)
         if wanted is None:
             return
         seed = derive(self._seed, 0, self.iteration, "criterion")
         draws = torch.Generator().manual_seed(seed)
         context = PruningContext(self._model, self.targets, draws, self._loss, self._batches)
-        with _undisturbed(self._model), _seeded(self._model, seed):
-            scores: object = self.criterion.scores(context)
-        if not isinstance(scores, Mapping):
-            expected = "a mapping of target names to tensors"
-            raise InputError(f"the criterion {self.criterion.name} gave {type(scores).__name__}: expected {expected}")
         kept = {name for name, mask in self.masks.items() if mask.any()}
-        masking.grow(self.targets, scores, wanted, self.within)
+        with self._naming(self.criterion, InputError):
+            with undisturbed(self._model), _seeded(self._model, seed):
+                scores: object = self.criterion.scores(context)
+            if not isinstance(scores, Mapping):
+                raise InputError(f"gave {type(scores).__name__}: expected a mapping of target names to tensors")
+            masking.grow(self.targets, scores, wanted, self.within)
         epoch = now.epoch if now.iterations_per_epoch is not None else None
         self.updates.append(Update(self.iteration, epoch, self.sparsity))
         if emptied := [name for name, mask in self.masks.items() if name in kept and not mask.any()]:
             warnings.warn(f"nothing is left of {', '.join(emptied)}", stacklevel=3)
 
     @contextmanager
-    def _naming_the_schedule(self) -> Iterator[None]:
+    def _naming(self, plugin: Plugin, kind: type[Exception]) -> Iterator[None]:
+        """Say of an error of that kind which plugin it is about."""
         try:
             yield
-        except ValueError as error:
-            raise InputError(f"schedule {self.schedule.name}: {error}") from error
-
-
-@contextmanager
-def _undisturbed(model: nn.Module) -> Iterator[None]:
-    """Put gradients, buffers (BatchNorm statistics) and training mode back afterwards, whatever a criterion does."""
-    gradients = [(parameter, parameter.grad) for parameter in model.parameters()]
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    modes = [(module, module.training) for module in model.modules()]
-    for parameter, _ in gradients:
-        parameter.grad = None
-    try:
-        yield
-    finally:
-        for parameter, gradient in gradients:
-            parameter.grad = gradient
-        for buffer, value in buffers:
-            buffer.copy_(value)
-        for module, training in modes:
-            module.training = training
+        except kind as error:
+            raise InputError(f"{plugin.kind} {plugin.name}: {error}") from error
 
 
 @contextmanager

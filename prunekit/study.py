@@ -158,10 +158,10 @@ def _updates(options: Stage, iterations: int, per_epoch: int) -> list[tuple[int,
     if prune is None:
         return []
     schedule: Schedule = prune.schedule
-    schedule.check(Progress(0, iterations or schedule.rounds, per_epoch))
+    schedule.check(Progress(0, iterations or schedule.steps - 1, per_epoch))
     updates = planned_updates(schedule, iterations, per_epoch) if iterations else planned_rounds(schedule)
     if not updates:
-        length = f"{iterations} iterations" if iterations else f"{schedule.rounds} rounds"
+        length = f"{iterations} iterations" if iterations else f"{schedule.steps} rounds"
         raise ValueError(f"none of the updates of {schedule.name} falls into the stage, which has {length}")
     return updates
 

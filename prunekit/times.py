@@ -65,9 +65,9 @@ class Progress:
     """How far a stage is.
 
     ``iteration`` is the number of optimiser steps done, 0…``total``: 0 is before the first step, ``total`` after the
-    last one. In a stage that prunes without training it counts the schedule's rounds, 0…``total`` − 1. ``total`` or
-    ``iterations_per_epoch`` is None in a loop of somebody's own that did not say how long it or its epochs are; then a
-    share of the stage, or a time in epochs, is refused.
+    last one. A stage that prunes without training counts the schedule's rounds instead: 0 is the first, ``total`` the
+    last one. ``total`` or ``iterations_per_epoch`` is None in a loop of somebody's own that did not say how long it or
+    its epochs are; then a share of the stage, or a time in epochs, is refused.
     """
 
     iteration: int

@@ -96,7 +96,7 @@ def prune(
     Criteria that look at data get the cross-entropy of un-augmented, shuffled training batches.
     """
     network.to(context.device).eval()
-    rounds = stage.schedule.rounds
+    steps = stage.schedule.steps
     pruner = Pruner(
         network,
         stage.schedule,
@@ -105,13 +105,13 @@ def prune(
         targets=stage.targets,
         parts=("encoder", "head"),
         iterations_per_epoch=1,
-        iterations=rounds,
+        iterations=steps - 1,
         seed=_criterion_seed(context),
         masks=masks,
         data=partial(_plain_batches, data, EVALUATION_BATCH, context),
         loss=_cross_entropy,
     )
-    for _ in range(rounds - 1):
+    for _ in range(steps - 1):
         pruner.step()
     return StageOutcome({**masks, **pruner.masks}, updates=pruner.updates)
 

@@ -31,7 +31,7 @@ def planned_updates(schedule: Schedule, total: int, iterations_per_epoch: int) -
 
 def planned_rounds(schedule: Schedule) -> list[tuple[int, float]]:
     """Return (round, target sparsity) of every update in a stage that only prunes; raises as ``planned_updates``."""
-    return _asked(schedule, (Progress(i, schedule.rounds, 1) for i in range(schedule.rounds)))
+    return _asked(schedule, (Progress(i, schedule.steps - 1, 1) for i in range(schedule.steps)))
 
 
 def _asked(schedule: Schedule, times: Iterable[Progress]) -> list[tuple[int, float]]:

@@ -13,7 +13,7 @@ class Rounds(Schedule):
     name = "rounds"
 
     @property
-    def rounds(self) -> int:
+    def steps(self) -> int:
         return 3
 
     def target(self, now: Progress) -> float | None:

@@ -49,7 +49,7 @@ def test_a_stage_that_only_prunes_makes_one_update_per_round() -> None:
     schedule = Rounds(sparsity=0.75)
     assert planned_rounds(schedule) == [(0, 0.25), (1, 0.5), (2, 0.75)]
     pruner = Pruner(small(), schedule, iterations=3, iterations_per_epoch=1)
-    for _ in range(schedule.rounds - 1):
+    for _ in range(schedule.steps - 1):
         pruner.step()
     assert [(u.iteration, u.sparsity) for u in pruner.updates] == [(0, 0.25), (1, 0.5), (2, 0.75)]
 

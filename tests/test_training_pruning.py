@@ -85,11 +85,11 @@ class Rounds(Schedule):
     """Three equal rounds."""
 
     @property
-    def rounds(self) -> int:
+    def steps(self) -> int:
         return 3
 
     def target(self, now: Progress) -> float | None:
-        assert now.total == 3
+        assert now.total == 2
         return self.sparsity * (now.iteration + 1) / 3
 
 

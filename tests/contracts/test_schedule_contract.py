@@ -23,7 +23,7 @@ def plan(schedule: Schedule) -> list[tuple[int, float]]:
     if schedule.needs_training:
         schedule.check(Progress(0, TOTAL, PER_EPOCH))
         return planned_updates(schedule, TOTAL, PER_EPOCH)
-    schedule.check(Progress(0, schedule.rounds, 1))
+    schedule.check(Progress(0, schedule.steps - 1, 1))
     return planned_rounds(schedule)
 
 
