@@ -26,7 +26,15 @@ if TYPE_CHECKING:
         Planes,
         Points,
     )
-    from prunekit.observed import Layer, ObservedMember, Place, PopulationColumns, Representation, StudyColumns
+    from prunekit.observed import (
+        Layer,
+        ObservedMember,
+        PastStage,
+        Place,
+        PopulationColumns,
+        Representation,
+        StudyColumns,
+    )
     from prunekit.progress import tell_progress
     from prunekit.protocols import (
         Augmentation,
@@ -86,6 +94,7 @@ __all__ = [
     "Objective",
     "ObservedMember",
     "Optimizer",
+    "PastStage",
     "Place",
     "PlanePanel",
     "Planes",

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from prunekit.observed import Part
 from prunekit.protocols import Augmentation, Batch, ImageData, Split
-
-Part = Literal["train", "validation", "test"]
 
 EVALUATION_BATCH = 512
 """Images per batch where nothing is trained. Fixed: bits may depend on it."""

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from prunekit import seeds
-from prunekit.data import DeviceData, Part
+from prunekit.data import DeviceData
 from prunekit.errors import InputError, PrunekitError
 from prunekit.layers import layers_of
-from prunekit.observed import Layer, Representation
+from prunekit.observed import Layer, Part, Representation
 from prunekit.probes import representations
 from prunekit.protocols import Backbone, DataSummary, ImageShape
 

@@ -9,6 +9,9 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+Part = Literal["train", "validation", "test"]
+"""The parts of a data set. Nothing is chosen by what the test part says."""
+
 
 @dataclass(frozen=True)
 class Representation:
@@ -37,8 +40,38 @@ class Layer:
     """Of one image, as if no weight were zero."""
 
 
+class PastStage(Protocol):
+    """A finished stage of a member's lineage."""
+
+    options: Mapping[str, Any]
+    """As a recipe says them, without what is left at its default: of a stage that prunes ``schedule`` and perhaps
+    ``criterion``, each a name or a mapping with a name; of one that trains ``objective``, ``epochs`` and so on."""
+    kind: Literal["train", "prune", "rewind"]
+    epochs: Sequence[Mapping[str, Any]]
+    """One row per epoch: epoch, iteration, loss, accuracy (validation, or None), sparsity, lr."""
+    updates: Sequence[Mapping[str, Any]]
+    """Pruning updates in their order: iteration (where nothing trains, the round from 0), epoch, sparsity, and
+    squared_change: Σθ² of the weights that it set to zero (None where an older version of prunekit recorded it)."""
+
+    def after(self, round: int | None = None) -> ObservedMember:
+        """Return the member as it was when the stage ended; of a stage that only prunes, after a round, from 0.
+
+        Its weights are read anew with every call. Raises InputError where the stage has no such round, or an older
+        version of prunekit did not record what each one pruned.
+        """
+
+
 class ObservedMember(Protocol):
     """A trained member in eval mode, as a measure sees it. Logits and features are computed once for all measures."""
+
+    def past(self) -> Sequence[PastStage]:
+        """Return the stages that it went through, first to last, those of the populations it starts from included."""
+
+    def loss(self, part: Part) -> float | None:
+        """Return the mean cross-entropy of a part of the data, in nats, un-augmented; None where it is empty."""
+
+    def accuracy(self, part: Part) -> float | None:
+        """Return the share of a part of the data that is classified as labelled; None where it is empty."""
 
     def logits(self) -> NDArray[np.float32]:
         """[N, classes] of the observed split."""

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from prunekit.data import DeviceData, Part
+from prunekit.data import DeviceData
 from prunekit.errors import InputError, did_you_mean
-from prunekit.observed import Representation
+from prunekit.observed import Part, Representation
 from prunekit.protocols import ImageShape
 
 AT_ONCE = 300_000_000

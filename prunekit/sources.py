@@ -8,7 +8,8 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from prunekit.data import DeviceData, Part
+from prunekit.data import DeviceData
+from prunekit.observed import Part
 from prunekit.protocols import Batch
 from prunekit.stages import TrainStage
 
