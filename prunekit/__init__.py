@@ -55,7 +55,7 @@ if TYPE_CHECKING:
         Split,
         TrainableNetwork,
     )
-    from prunekit.pruner import Pruner
+    from prunekit.pruner import Pruner, prune
     from prunekit.registry import register
     from prunekit.runner import run
     from prunekit.splits import stratified_split
@@ -116,6 +116,7 @@ __all__ = [
     "available_cores",
     "did_you_mean",
     "evaluating",
+    "prune",
     "register",
     "run",
     "stratified_split",

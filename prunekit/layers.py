@@ -8,12 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from prunekit.masks import PRUNABLE, count_zeros, find_targets
+from prunekit.masks import PRUNABLE, TRANSPOSED, count_zeros, find_targets
 from prunekit.observed import Layer
 from prunekit.protocols import ImageShape, TargetSelection
 from prunekit.state import evaluating
-
-_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 def layers_of(network: nn.Module, shape: ImageShape) -> tuple[Layer, ...]:
@@ -45,7 +43,7 @@ def _multiply_accumulates(network: nn.Module, shape: ImageShape) -> Counter[int]
 
     def count(layer: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         """Each output meets the weights of its filter; of a transposed convolution each input does."""
-        meeting = inputs[0] if isinstance(layer, _TRANSPOSED) else output
+        meeting = inputs[0] if isinstance(layer, TRANSPOSED) else output
         found[id(layer.weight)] += meeting.numel() * layer.weight[0].numel()
 
     hooks = [module.register_forward_hook(count) for module in network.modules() if isinstance(module, PRUNABLE)]

@@ -23,6 +23,8 @@ _MODULES: dict[str, tuple[type[nn.Module], ...]] = {
     "conv": (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
     "linear": (nn.Linear,),
 }
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+"""Convolutions whose weight is [inputs, outputs / groups, …]."""
 PRUNABLE = _MODULES["conv"] + _MODULES["linear"]
 """Modules with weights that may be pruned."""
 _SAMPLE = 1 << 16
@@ -109,12 +111,13 @@ def _nothing_selected(selection: TargetSelection, parts: Collection[str] | None,
 # ------------------------------------------------------------------------------------------------ how masks grow
 
 
-def grow(targets: Sequence[Target], scores: Mapping[str, Tensor], sparsity: float, within: Within) -> None:
-    """Prune the weights of lowest score until ``sparsity`` of them are pruned; zero them in place.
+def grow(targets: Sequence[Target], scores: Mapping[str, Tensor], sparsity: float, within: Within) -> float:
+    """Prune the weights of lowest score until ``sparsity`` of them are pruned; zero them in place and return their Σθ².
 
     Of N weights exactly round(N · sparsity) are pruned then, those pruned before included: N is the weights of all
-    targets (``network``) or of each layer (``layer``). Pruned weights never return, so a group that is sparser already
-    stays as it is. Among equal scores the first weight, in the model's order, goes first.
+    targets (``network``), of each layer (``layer``) or of each output of a layer (``row``; biases are one row). Pruned
+    weights never return, so a group that is sparser already stays as it is. Among equal scores the first weight, in
+    the model's order, goes first.
 
     ``scores``: by target name, of the parameter's shape, higher = keep, any sign, ±inf allowed. Raises InputError,
     before anything has changed, where scores are missing, of another shape or NaN, or ``sparsity`` is not in [0, 1).
@@ -122,13 +125,24 @@ def grow(targets: Sequence[Target], scores: Mapping[str, Tensor], sparsity: floa
     if not 0.0 <= sparsity < 1.0:
         raise InputError(f"cannot prune to a sparsity of {sparsity}: expected at least 0 and less than 1")
     checked = {target.name: _checked(target, scores) for target in targets}
+    if within == "row":
+        for target in targets:
+            _prune_rows(target, checked[target.name], sparsity)
     for group in _groups(targets, within):
         weights = sum(target.mask.numel() for target in group)
         kept = _count([target.mask for target in group])
         amount = round(weights * sparsity) - (weights - kept)
         if amount > 0:
             _prune_lowest(group, checked, amount)
+    change = _squares_of_pruned(targets)
     apply(targets)
+    return change
+
+
+@torch.no_grad()
+def _squares_of_pruned(targets: Sequence[Target]) -> float:
+    """Return Σθ² of the pruned weights that are not zero yet."""
+    return sum(float(t.parameter.masked_fill(t.mask.to(t.parameter.device), 0).square().sum()) for t in targets)
 
 
 def _checked(target: Target, scores: Mapping[str, Tensor]) -> Tensor:
@@ -151,9 +165,10 @@ def _checked(target: Target, scores: Mapping[str, Tensor]) -> Tensor:
 
 
 def _groups(targets: Sequence[Target], within: Within) -> Iterator[Sequence[Target]]:
-    """Yield the targets that are ranked against each other."""
+    """Yield the targets that are ranked against each other as a whole."""
     if within == "network":
         yield targets
+    if within != "layer":
         return
     layers: dict[int, list[Target]] = {}
     for target in targets:
@@ -212,6 +227,41 @@ def _prune_lowest(targets: Sequence[Target], scores: Mapping[str, Tensor], amoun
     )
     for target, shadow in zip(targets, shadows, strict=True):
         target.mask.copy_(shadow.weight_mask.view(target.mask.shape))
+
+
+def _prune_rows(target: Target, score: Tensor, sparsity: float) -> None:
+    """Prune the lowest weights of each output of a layer, all outputs in one update."""
+    left, rows = _rows(target, target.mask), _rows(target, score)
+    order = rows.masked_fill(~left, -torch.inf).sort(dim=1, stable=True).indices
+    order = order.gather(1, left.gather(1, order).to(torch.uint8).sort(dim=1, stable=True).indices)  # the pruned first
+    goes = torch.zeros_like(left).scatter_(1, order[:, : round(left.shape[1] * sparsity)], True) & left
+    amount = int(goes.count_nonzero())
+    if amount:
+        verdict = torch.where(goes, 0.0, 1.0)
+        _prune_lowest([target], {target.name: _from_rows(target, verdict)}, amount)
+
+
+def _rows(target: Target, values: Tensor) -> Tensor:
+    """Return ``values``, of the parameter's shape, as [outputs, weights of each]; all biases are one row."""
+    if values.dim() == 1:
+        return values.view(1, -1)
+    return _outputs_first(target, values).flatten(1)
+
+
+def _from_rows(target: Target, rows: Tensor) -> Tensor:
+    """Undo :func:`_rows`."""
+    shape = target.mask.shape
+    if len(shape) == 1:
+        return rows.view(shape)
+    return _outputs_first(target, rows.view(_outputs_first(target, target.mask).shape))
+
+
+def _outputs_first(target: Target, values: Tensor) -> Tensor:
+    """Exchange inputs and outputs of a transposed convolution, whose weight is [inputs, outputs / groups, …]."""
+    if not isinstance(target.module, TRANSPOSED):
+        return values
+    groups = int(target.module.groups)
+    return values.view(groups, -1, *values.shape[1:]).transpose(1, 2).flatten(0, 1)
 
 
 def _without_the_certain(scores: Sequence[Tensor], left: Sequence[Tensor], amount: int) -> Sequence[Tensor]:

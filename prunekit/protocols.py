@@ -106,8 +106,8 @@ class TargetSelection(Options):
         return "weights and biases are pruned" if "bias" in self.parameters else "weights are pruned, biases are not"
 
 
-Within = Literal["network", "layer"]
-"""What weights are ranked against: all targets, or those of the same layer."""
+Within = Literal["network", "layer", "row"]
+"""What weights are ranked against: all targets, those of the same layer, or those of the same output of a layer."""
 
 
 @dataclass(eq=False)

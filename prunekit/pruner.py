@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -170,9 +171,9 @@ class Pruner:
                 scores: object = self.criterion.scores(context)
             if not isinstance(scores, Mapping):
                 raise InputError(f"gave {type(scores).__name__}: expected a mapping of target names to tensors")
-            masking.grow(self.targets, scores, wanted, self.within)
+            change = masking.grow(self.targets, scores, wanted, self.within)
         epoch = now.epoch if now.iterations_per_epoch is not None else None
-        self.updates.append(Update(self.iteration, epoch, self.sparsity))
+        self.updates.append(Update(self.iteration, epoch, self.sparsity, change))
         if emptied := [name for name, mask in self.masks.items() if name in kept and not mask.any()]:
             warnings.warn(f"nothing is left of {', '.join(emptied)}", stacklevel=3)
 
@@ -195,6 +196,35 @@ def _seeded(model: nn.Module, seed: int) -> Iterator[None]:
             torch.cuda.default_generators[device.index].manual_seed(seed)
         yield
 
+
+def prune(
+    model: nn.Module,
+    schedule: str | Mapping[str, Any] | Schedule = "one_shot",
+    *,
+    on_round: Callable[[Pruner], None] = lambda pruner: None,
+    **options: Any,
+) -> dict[str, Tensor]:
+    """Prune ``model`` in place in all rounds of ``schedule``, without training between; return the masks by name.
+
+    >>> masks = prunekit.prune(model, "exponential", sparsity=0.98, rounds=100, criterion="synflow", data=loader)
+
+    The criterion scores the weights that are left anew in every round. ``options`` are those of :class:`Pruner`, and of
+    the schedule where it is given by name. ``on_round`` is called with the pruner after each round.
+    """
+    own = {name: value for name, value in options.items() if name in _ARGUMENTS}
+    chosen = _plugin(Schedule, schedule, {k: v for k, v in options.items() if k not in own})  # type: ignore[type-abstract]
+    if chosen.needs_training:
+        raise InputError(f"schedule {chosen.name}: prunes while a loop trains: use Pruner")
+    own = {"iterations_per_epoch": 1, **own, "iterations": chosen.steps - 1}
+    pruner = Pruner(model, chosen, **own)
+    on_round(pruner)
+    for _ in range(chosen.steps - 1):
+        pruner.step()
+        on_round(pruner)
+    return pruner.finalize()
+
+
+_ARGUMENTS = inspect.signature(Pruner.__init__).parameters.keys() - {"self", "model", "schedule", "schedule_options"}
 
 PluginType = TypeVar("PluginType", bound=Plugin)
 

@@ -126,7 +126,8 @@ class Prune(Options):
     criterion: Annotated[protocols.Criterion, OfKind("criterion")] = Field(default="magnitude", validate_default=True)
     """Which weights go first."""
     within: Within = "network"
-    """What weights are ranked against: all targets (``network``), or those of the same layer (``layer``)."""
+    """What weights are ranked against: all targets (``network``), those of the same layer (``layer``), or those of the
+    same output of a layer, a row of its matrix or a filter (``row``, as in Wanda)."""
     targets: TargetSelection = TargetSelection()
     """Which parameters are pruned."""
 

@@ -19,6 +19,8 @@ class Update:
     """The same in epochs; None where nobody said how many iterations an epoch has."""
     sparsity: float
     """Share of zeros among the target weights after it, counted."""
+    squared_change: float | None = None
+    """Σθ² of the weights that it set to zero, ‖Δθ‖²; None where an older version of prunekit recorded it."""
 
 
 def planned_updates(schedule: Schedule, total: int, iterations_per_epoch: int) -> list[tuple[int, float]]:

@@ -227,3 +227,50 @@ def test_an_impossible_sparsity_is_refused(network: Network, sparsity: float) ->
     targets = masks.find_targets(network)
     with pytest.raises(InputError, match="expected at least 0 and less than 1"):
         masks.grow(targets, random_scores(targets), sparsity, "network")
+
+
+ROWS = {
+    "linear": (nn.Linear(7, 4), [[r * 7 + c for c in range(7)] for r in range(4)]),
+    "grouped": (nn.Conv2d(4, 6, 3, groups=2), [[r * 18 + c for c in range(18)] for r in range(6)]),
+    # [inputs 4, outputs of a group 3, 2]: output o of group g meets inputs 2g and 2g + 1
+    "transposed": (
+        nn.ConvTranspose1d(4, 6, 2, groups=2),
+        [[(2 * g + i) * 6 + o * 2 + k for i in range(2) for k in range(2)] for g in range(2) for o in range(3)],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ROWS)
+@pytest.mark.parametrize("sparsity", [0.0, 0.3, 0.5, 0.99])
+def test_row_masks_equal_a_stable_sort_of_every_output(kind: str, sparsity: float) -> None:
+    module, rows = ROWS[kind]
+    targets = masks.find_targets(copy.deepcopy(module))
+    generator = np.random.default_rng(0)
+    scores = generator.integers(-3, 3, targets[0].mask.numel()).astype(np.float32)  # many are equal
+    scores[rows[0][0]] = -np.inf
+    before = generator.random(len(scores)) < 0.2
+    targets[0].mask &= torch.from_numpy(~before).view(targets[0].mask.shape)
+    masks.grow(targets, {"weight": torch.from_numpy(scores).view(targets[0].mask.shape)}, sparsity, "row")
+    kept = flat([targets[0].mask])
+    for row in rows:
+        expected = kept_by_sorting(scores[row], before[row], round(len(row) * sparsity))
+        np.testing.assert_array_equal(kept[row], expected)
+
+
+def test_all_biases_of_a_layer_are_one_row() -> None:
+    targets = masks.find_targets(nn.Linear(3, 4), TargetSelection(parameters=["bias"]))
+    masks.grow(targets, {"bias": torch.tensor([3.0, 1.0, 2.0, 4.0])}, 0.5, "row")
+    assert targets[0].mask.tolist() == [True, False, False, True]
+
+
+@pytest.mark.parametrize("within", ["network", "layer", "row"])
+def test_growing_returns_the_squares_of_what_it_set_to_zero(network: Network, within: str) -> None:
+    targets = masks.find_targets(network)
+    before = flat([t.parameter for t in targets]).astype(np.float64)
+    scores = random_scores(targets)
+    first = masks.grow(targets, scores, 0.3, within)  # type: ignore[arg-type]
+    middle = flat([t.parameter for t in targets]).astype(np.float64)
+    assert first == pytest.approx(((before - middle) ** 2).sum())
+    second = masks.grow(targets, scores, 0.8, within)  # type: ignore[arg-type]
+    assert second == pytest.approx(((middle - flat([t.parameter for t in targets])) ** 2).sum())
+    assert masks.grow(targets, scores, 0.5, within) == 0  # type: ignore[arg-type]

@@ -8,10 +8,10 @@ import pytest
 import torch
 from helpers_pruner import Rounds, batches, loss, small
 from torch import Tensor, nn
-from torch.nn.utils import prune
+from torch.nn.utils import prune as torch_prune
 from torch.optim.swa_utils import AveragedModel
 
-from prunekit import Criterion, InputError, Progress, Pruner, PruningContext
+from prunekit import Criterion, InputError, Progress, Pruner, PruningContext, prune
 from prunekit.updates import Update, planned_rounds, planned_updates
 
 OPTIMIZERS = {
@@ -25,9 +25,11 @@ OPTIMIZERS = {
 
 def test_without_a_loop_it_prunes_at_once() -> None:
     model = small()
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     pruner = Pruner(model, sparsity=0.9)
     total = 8 * 9 + 3 * 128
-    assert pruner.updates == [Update(0, None, round(total * 0.9) / total)]
+    squares = sum(float(before[name][~mask].square().sum()) for name, mask in pruner.masks.items())
+    assert pruner.updates == [Update(0, None, round(total * 0.9) / total, pytest.approx(squares))]
     assert pruner.sparsity == round(total * 0.9) / total
     assert sum(int((w == 0).sum()) for w in (model[0].weight, model[4].weight)) == round(total * 0.9)
 
@@ -52,6 +54,21 @@ def test_a_stage_that_only_prunes_makes_one_update_per_round() -> None:
     for _ in range(schedule.steps - 1):
         pruner.step()
     assert [(u.iteration, u.sparsity) for u in pruner.updates] == [(0, 0.25), (1, 0.5), (2, 0.75)]
+
+
+def test_pruning_without_a_loop_goes_through_all_rounds() -> None:
+    model, seen = small(), []
+    masks = prune(model, Rounds(sparsity=0.75), on_round=lambda pruner: seen.append(pruner.sparsity))
+    assert seen == [0.25, 0.5, 0.75]
+    assert all(not model.get_parameter(name)[~mask].any() for name, mask in masks.items())
+    assert sum(int((~mask).sum()) for mask in masks.values()) == 342
+
+
+def test_pruning_without_a_loop_refuses_what_needs_one() -> None:
+    with pytest.raises(InputError, match="gmp: prunes while a loop trains: use Pruner"):
+        prune(small(), "gmp", sparsity=0.5)
+    with pytest.raises(InputError, match="schedule one_shot: sparsty: unknown key"):
+        prune(small(), "one_shot", sparsty=0.5)
 
 
 def test_a_plan_with_an_impossible_sparsity_is_refused() -> None:
@@ -142,7 +159,7 @@ def test_training_equals_torchs_own_hooks_under_gradient_clipping() -> None:
     ours, theirs = small(), small()
     pruner = Pruner(ours, sparsity=0.7)
     for name, index in (("0.weight", 0), ("4.weight", 4)):
-        prune.custom_from_mask(theirs[index], "weight", pruner.masks[name])
+        torch_prune.custom_from_mask(theirs[index], "weight", pruner.masks[name])
     steps = [torch.optim.SGD(m.parameters(), lr=0.1, momentum=0.9) for m in (ours, theirs)]
     clipped = 0
     for batch in batches(8):
@@ -190,7 +207,7 @@ def test_loaded_weights_are_masked_at_the_next_step() -> None:
 def test_sparsity_nought_is_a_control() -> None:
     model, untouched = small(), small()
     pruner = Pruner(model, sparsity=0.0)
-    assert pruner.updates == [Update(0, None, 0.0)]
+    assert pruner.updates == [Update(0, None, 0.0, 0.0)]
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), untouched.parameters(), strict=True))
 
 

@@ -32,7 +32,7 @@ def test_targets_parts_and_within_narrow_what_is_pruned() -> None:
         ({"sparsity": float("nan")}, "sparsity: expected a finite number|sparsity: expected less than 1"),
         ({"sparsity": "half"}, "sparsity: expected a valid number, not 'half'"),
         ({"sparsity": 0.5, "begin": 3}, "begin: 3 has no unit: expected a time such as"),
-        ({"sparsity": 0.5, "within": "row"}, r"within 'row'"),
+        ({"sparsity": 0.5, "within": "column"}, r"within 'column'"),
         ({"sparsity": 0.5, "targets": {"modules": ["cnv"]}}, "targets: modules.0: expected 'conv' or 'linear'"),
         ({"sparsity": 0.5, "targets": {"module": []}}, r"targets: module: unknown key \(did you mean 'modules'"),
         ({"sparsity": 0.5, "seed": -1}, "seed is -1: expected at least 0"),
