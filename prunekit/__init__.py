@@ -24,7 +24,9 @@ if TYPE_CHECKING:
         Line,
         PlanePanel,
         Planes,
+        PointGroup,
         Points,
+        Scatter,
     )
     from prunekit.observed import (
         Layer,
@@ -98,6 +100,7 @@ __all__ = [
     "Place",
     "PlanePanel",
     "Planes",
+    "PointGroup",
     "Points",
     "PopulationColumns",
     "Progress",
@@ -105,6 +108,7 @@ __all__ = [
     "Pruner",
     "PruningContext",
     "Representation",
+    "Scatter",
     "Schedule",
     "Sparsity",
     "Split",

@@ -90,6 +90,8 @@ class Line:
     high: tuple[float | None, ...] = ()
     chance: tuple[float | None, ...] = ()
     """What chance alone gives, or none at all: drawn dashed in the line's colour."""
+    dashed: bool = False
+    """Whether it is a level to hold others against: dashed, without marks, its interval a band."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,8 @@ class CurvePanel:
     y_name: str
     lines: tuple[Line, ...]
     title: str = ""
+    log: bool = False
+    """Whether its numbers are on a logarithmic scale; those that are not above 0 are left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +113,33 @@ class Curves(Figure):
     panels: tuple[CurvePanel, ...]
     diagonal: bool = False
     """Whether to draw x = y."""
+
+
+@dataclass(frozen=True)
+class PointGroup:
+    """Points of one kind."""
+
+    name: str
+    """What the legend says; "" where there is but one group."""
+    x: Numbers
+    """[N]; points that are not finite are left out."""
+    y: Numbers
+    """[N]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scatter(Figure):
+    """One number against another, a point per member or population, in groups that differ in colour and mark."""
+
+    groups: tuple[PointGroup, ...]
+    x_name: str
+    y_name: str
+    log_x: bool = False
+    """Whether x is on a logarithmic scale; points with an x that is not above 0 are left out."""
+    diagonal: bool = False
+    """Whether to draw x = y where the axes reach it; not with ``log_x``."""
+    note: str = ""
+    """Numbers above the points, in a line."""
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,8 @@ class Summary:
     """One clause per comparison on whom it cost more than others ("" where nothing can be said), or none."""
     certainty: list[str] = field(default_factory=list)
     """One clause per comparison on how sure that is ("" where nothing is to be said), or none."""
+    findings: list[str] = field(default_factory=list)
+    """Sentences on the study as a whole, each with how sure it is; they say no more than the numbers do."""
     figures: list[Figure] = field(default_factory=list)
     exemplars: list[tuple[Exemplar, ...]] = field(default_factory=list)
     """The examples that changed, per comparison, the largest change of votes first; or none at all."""

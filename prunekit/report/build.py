@@ -45,8 +45,8 @@ class Report:
 
     title: str
     document: dict[str, Any]
-    """JSON: study, data, overview, published, populations, comparisons, readings, notes. No NaN; what does not exist is
-    None."""
+    """JSON: study, data, overview, published, populations, comparisons, findings, readings, notes. No NaN; what does
+    not exist is None."""
     tables: tuple[Table, ...]
     by_measure: Mapping[str, Summary]
     """What every measure of the study said, in their order; ``tables`` and ``figures`` hold theirs, too."""
@@ -56,6 +56,8 @@ class Report:
     sentences: tuple[Sentence, ...]
     readings: tuple[str, ...]
     notes: tuple[str, ...]
+    findings: tuple[str, ...] = ()
+    """What the measures find of the study as a whole, in their order."""
 
     @property
     def headlines(self) -> list[Headline]:
@@ -75,6 +77,7 @@ def build_report(study: LoadedStudy, comparisons: Sequence[Comparison], *, publi
         for i, comparison in enumerate(comparisons)
     ]
     readings = _readings(study, summaries)
+    findings = tuple(finding for summary in summaries.values() for finding in summary.findings)
     headlines = _headlines(summaries)
     beside = (study.published or Published("", {})) if published else None
     if beside is not None:
@@ -97,6 +100,7 @@ def build_report(study: LoadedStudy, comparisons: Sequence[Comparison], *, publi
         "published": None if beside is None else published_as_json(beside),
         "populations": _of_populations(study, summaries),
         "comparisons": _of_comparisons(study, comparisons, summaries, sentences),
+        "findings": list(findings),
         "readings": list(readings),
         "notes": list(study.notes),
     }
@@ -110,6 +114,7 @@ def build_report(study: LoadedStudy, comparisons: Sequence[Comparison], *, publi
         sentences=tuple(sentences),
         readings=readings,
         notes=tuple(study.notes),
+        findings=findings,
     )
 
 

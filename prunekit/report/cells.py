@@ -9,6 +9,8 @@ from prunekit.tables import LEVEL, Column, Number, Value
 ABSENT = "–"
 PUBLISHED = "published"
 """The first cell of a row of published numbers; they belong to the row above."""
+FINDINGS = "What the study finds"
+"""The heading of sentences on a study as a whole."""
 MARK = "*"
 MARKED = f"told from seed noise (p ≤ {LEVEL:g}, each on its own)"
 """What the mark means."""

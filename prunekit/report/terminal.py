@@ -14,7 +14,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from prunekit.report.build import MOST_IN_FULL, Report
-from prunekit.report.cells import ABSENT, is_numeric, shown
+from prunekit.report.cells import ABSENT, FINDINGS, is_numeric, shown
 from prunekit.report.grouped import GAP, grouped
 from prunekit.tables import Table
 
@@ -45,6 +45,10 @@ def _parts(report: Report, width: int) -> Iterator[RenderableType]:
             yield Text()
             yield Text(heading, style="bold cyan")
             yield from (_bullet(line) for line in lines)
+    if report.findings:
+        yield Text()
+        yield Text(FINDINGS, style="bold cyan")
+        yield from (_bullet(line) for line in report.findings)
     for sentence in report.sentences if in_full else ():
         yield Text()
         yield Text.assemble((sentence.comparison, "bold"), "\n", sentence.text)

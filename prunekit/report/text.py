@@ -13,7 +13,7 @@ from itertools import groupby
 from math import ceil
 
 from prunekit.report.build import Report, Sentence
-from prunekit.report.cells import MARK, PUBLISHED, exists, full_name, is_numeric, shown
+from prunekit.report.cells import FINDINGS, MARK, PUBLISHED, exists, full_name, is_numeric, shown
 from prunekit.report.tex import escaped
 from prunekit.tables import Column, Number, Table, Value
 
@@ -53,6 +53,8 @@ def _raw(name: str, value: Value) -> Iterator[tuple[str, Value]]:
 def to_markdown(report: Report) -> str:
     """Return the report as a Markdown page with pipe tables."""
     blocks = [f"# {_md(report.title)}", *(_markdown_table(table) for table in report.tables)]
+    if report.findings:
+        blocks.append(f"## {FINDINGS}\n\n" + "\n".join(f"- {_md(line)}" for line in report.findings))
     blocks += [f"**{_md(each.comparison)}.** {_md(_said(each))}" for each in report.sentences]
     for heading, lines in (("How it was measured", report.readings), ("Notes", report.notes)):
         if lines:
@@ -80,6 +82,7 @@ def to_latex(report: Report) -> str:
     A table is labelled by its title, and made smaller where it is wider than the text.
     """
     head = [f"% {report.title}", "% \\usepackage{booktabs,graphicx}"]
+    head += [f"% {' '.join(line.split())}" for line in report.findings]
     head += [f"% {each.comparison}: {_said(each)}" for each in report.sentences]
     pieces = [piece for table in report.tables for piece in _pieces(table)]
     tables = [_latex_table(piece, label) for piece, label in zip(pieces, _labels(pieces), strict=True)]

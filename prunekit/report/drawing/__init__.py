@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
-from prunekit.figures import Bars, Curves, Exemplars, Figure, Planes, Points
+from prunekit.figures import Bars, Curves, Exemplars, Figure, Planes, Points, Scatter
 from prunekit.report.drawing.bars import draw_bars
 from prunekit.report.drawing.curves import draw_curves
 from prunekit.report.drawing.exemplars import Images, draw_exemplars
 from prunekit.report.drawing.planes import draw_planes
 from prunekit.report.drawing.points import draw_points
+from prunekit.report.drawing.scatter import draw_scatter
 from prunekit.report.drawing.style import INK, RASTER, printable, styled
 
 __all__ = ["INK", "Images", "draw", "to_png", "to_svg"]
@@ -45,6 +46,8 @@ def _drawn(figure: Figure, images: Images) -> Canvas:
             return draw_curves(figure)
         case Planes():
             return draw_planes(figure)
+        case Scatter():
+            return draw_scatter(figure)
         case Exemplars():
             return draw_exemplars(figure, images)
     raise TypeError(f"a figure of an unknown kind: {type(figure).__name__}")

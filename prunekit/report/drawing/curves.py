@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prunekit.figures import Curves, Line
+from prunekit.figures import CurvePanel, Curves, Line
 from prunekit.report.drawing.style import (
     COLUMN,
     LETTERS,
     MARGIN,
-    MARKERS,
     MOST_BELOW,
     PAGE,
     add_diagonal,
@@ -21,6 +21,8 @@ from prunekit.report.drawing.style import (
     axis_name,
     fitted,
     hue,
+    make_logarithmic,
+    mark_of,
     name_categories,
     say,
     sheet,
@@ -34,6 +36,10 @@ if TYPE_CHECKING:
 PANEL = 1.6
 """Height of a panel in inches."""
 CHANCE = "by chance"
+LEVEL = (0, (4, 1.5))
+"""Dashes of a line that others are held against."""
+MOST_MARKS = 30
+"""Marks on a line: more would be a thicker line."""
 ABREAST = 0.08
 """Distance of lines side by side, where positions are text, in the room of a position."""
 
@@ -56,6 +62,8 @@ def draw_curves(figure: Curves) -> Canvas:
     for i, (axes, panel) in enumerate(zip(grid.flat, figure.panels, strict=False)):
         for line in panel.lines:
             _draw_line(axes, line, names, positions)
+        if panel.log:
+            _scale(axes, panel)
         if positions:
             name_categories(axes, positions, room)
         if figure.diagonal:
@@ -82,7 +90,8 @@ def _draw_line(axes: Axes, line: Line, names: list[str], positions: list[str]) -
     index = names.index(line.name)
     colour = hue(index)
     if positions:
-        x = np.array([positions.index(str(each)) for each in line.x]) + ABREAST * (index - (len(names) - 1) / 2)
+        x = np.array([positions.index(str(each)) for each in line.x], dtype=np.float64)
+        x += 0 if line.dashed else ABREAST * (index - (len(names) - 1) / 2)
     else:
         x = _numbers(line.x)
     y = _numbers(line.y)
@@ -90,11 +99,37 @@ def _draw_line(axes: Axes, line: Line, names: list[str], positions: list[str]) -
         axes.plot(x, _numbers(line.chance), color=colour, linestyle=(0, (3, 2)), linewidth=0.8)
     if line.low and line.high:
         low, high = _numbers(line.low), _numbers(line.high)
-        if positions:
+        if positions and not line.dashed:
             axes.vlines(x, low, high, color=colour, linewidth=0.8, alpha=0.8)
         else:
-            axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
-    axes.plot(x, y, color=colour, marker=_marker(index), markersize=3, markeredgewidth=0, label=line.name)
+            axes.fill_between(x, low, high, color=colour, alpha=0.1 if line.dashed else 0.2, linewidth=0)
+    axes.plot(x, y, color=colour, label=line.name, **_look(index, dashed=line.dashed, points=len(x)))
+
+
+def _look(index: int, *, dashed: bool, points: int = 1) -> dict[str, Any]:
+    """Return dashes, or marks at no more than ``MOST_MARKS`` of the points of a line."""
+    if dashed:
+        return {"linestyle": LEVEL}
+    every = math.ceil(points / MOST_MARKS)
+    return {"marker": mark_of(index), "markersize": 3, "markeredgewidth": 0, "markevery": every}
+
+
+def _scale(axes: Axes, panel: CurvePanel) -> None:
+    """Make the vertical axis logarithmic: it holds all numbers, and intervals to a tenth and ten times of them."""
+    y, low, high = (_positive(value for line in panel.lines for value in getattr(line, end)) for end in _ENDS)
+    if not len(y):
+        return
+    bottom = max(min([*low, *y]), min(y) / 10)
+    top = min(max([*high, *y]), max(y) * 10)
+    reach = max(1.1, (top / bottom) ** 0.05)
+    make_logarithmic(axes, "y", bottom / reach, top * reach)
+
+
+_ENDS = ("y", "low", "high")
+
+
+def _positive(values: Iterable[float | None]) -> list[float]:
+    return [value for value in values if value is not None and np.isfinite(value) and value > 0]
 
 
 def _numbers(values: tuple[float | str | None, ...]) -> NDArray[np.float64]:
@@ -102,17 +137,13 @@ def _numbers(values: tuple[float | str | None, ...]) -> NDArray[np.float64]:
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
-def _marker(index: int) -> str:
-    """Return a marker: lines differ in more than colour, and have another one where colours come again."""
-    return MARKERS[(index + index // len(MARKERS)) % len(MARKERS)]
-
-
 def _handles(figure: Curves, names: list[str]) -> list[Artist]:
     from matplotlib import rcParams
     from matplotlib.lines import Line2D
 
+    dashed = {line.name: line.dashed for panel in figure.panels for line in panel.lines}
     handles: list[Artist] = [
-        Line2D([], [], color=hue(i), marker=_marker(i), markersize=3, markeredgewidth=0, label=name)
+        Line2D([], [], color=hue(i), label=name, **_look(i, dashed=dashed[name]))
         for i, name in enumerate(names)
         if name
     ]

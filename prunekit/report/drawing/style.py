@@ -117,6 +117,14 @@ def marker(index: int) -> str:
     return MARKERS[index // len(HUES) % len(MARKERS)]
 
 
+def mark_of(index: int) -> str:
+    """Return the marker of the index-th of several things that differ in more than colour.
+
+    It is another one where colours come again.
+    """
+    return MARKERS[(index + index // len(MARKERS)) % len(MARKERS)]
+
+
 def add_diagonal(axes: Axes) -> None:
     """Draw x = y behind everything else."""
     ink = axes.xaxis.label.get_color()
@@ -195,6 +203,28 @@ def name_categories(axes: Axes, names: Sequence[str], inches: float) -> None:
 def _touch(names: Sequence[str], room: float) -> bool:
     """Return whether neighbours would touch, lying in the middle of as much room each."""
     return any((width_of(one) + width_of(other)) / 2 > room - 0.05 for one, other in pairwise(names))
+
+
+def make_logarithmic(axes: Axes, which: str, low: float, high: float) -> None:
+    """Give an axis, ``x`` or ``y``, a logarithmic scale from ``low`` to ``high``, both above 0, with plain numbers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    decades = math.log10(high / low)
+    shown = (1.0,) if decades > 2 else (1.0, 3.0) if decades > 1 else (1.0, 2.0, 5.0) if decades > 0.6 else range(1, 10)
+    axes.set(**{f"{which}scale": "log", f"{which}lim": (low, high)})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(LogLocator(subs=shown, numticks=6))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def plain(value: float) -> str:
+    """Return a number in as few characters as it takes: ``1e-5``, ``0.02``, ``300``."""
+    mantissa, _, exponent = f"{value:.3g}".partition("e")
+    short = f"{value:.0e}".replace("e-0", "e-")
+    if exponent:
+        return f"{mantissa}e{int(exponent)}"
+    return short if 0 < value < 0.01 and float(short) == float(mantissa) else mantissa
 
 
 def area_of(points: int) -> float:

@@ -72,6 +72,7 @@ def _context(study: LoadedStudy, report: Report, comparisons: Sequence[Compariso
         "populations": shown_table(population_table(study), comparisons),
         "answers": answers(report, comparisons, populations),
         "overall": answer_of_all(report, comparisons, populations) if len(names) > MOST_IN_FULL else None,
+        "findings": report.findings,
         "headline_notes": [*_headline_notes(report)],
         "overview": overview,
         "gallery": gallery,

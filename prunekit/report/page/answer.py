@@ -167,3 +167,7 @@ def _key_numbers(report: Report, i: int, comparison: Comparison) -> Iterator[Key
             spreads = [f"± {shown(each.spread, column)}" for each in (before, after) if exists(each.spread)]
             value = f"{shown(before.value, column)} → {shown(after.value, column)}"
             yield KeyNumber(headline.name, value, " → ".join(spreads), False)
+        elif comparison.pruned in headline.populations:  # the reference has no such number
+            number = headline.populations[comparison.pruned]
+            spread = f"± {shown(number.spread, column)}" if exists(number.spread) else ""
+            yield KeyNumber(headline.name, shown(number.value, column), spread, False)
