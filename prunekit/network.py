@@ -69,8 +69,8 @@ def build_network(backbone: Backbone, summary: DataSummary, seed: int, *, weight
     """Return a freshly initialised network for the images and classes of a data set, on the CPU, in training mode.
 
     ``seed`` is the member's. ``weights`` is False where the backbone's weights made elsewhere are not needed.
-    Raises InputError where the backbone cannot take such images or returns no [B, D], PrunekitError where its weights
-    cannot be loaded.
+    Raises InputError where the backbone cannot take such images, returns no [B, D] or no linear head for them,
+    PrunekitError where its weights cannot be loaded.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeds.derive(seed, 0, 0, "initialise"))
@@ -86,7 +86,7 @@ def build_network(backbone: Backbone, summary: DataSummary, seed: int, *, weight
         if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != 2:
             found = list(features.shape) if isinstance(features, Tensor) else type(features).__name__
             raise InputError(f"backbone {_name(backbone)}: expected features [B, D] of 2 images, got {found}")
-        network = Network(encoder, nn.Linear(features.shape[1], len(summary.classes))).train()
+        network = Network(encoder, _head(backbone, features.shape[1], len(summary.classes))).train()
         network.probes = backbone.probes(encoder)
         if weights:
             _load_weights(backbone, encoder, summary.shape)
@@ -96,6 +96,21 @@ def build_network(backbone: Backbone, summary: DataSummary, seed: int, *, weight
 def size_of(network: Network) -> int:
     """Return the bytes of all parameters and buffers."""
     return sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
+
+
+def _head(backbone: Backbone, features: int, classes: int) -> nn.Linear:
+    try:
+        head: object = backbone.head(features, classes)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"backbone {_name(backbone)}: cannot make its head: {_reason(error)}") from error
+    expected = f"backbone {_name(backbone)}: expected a head torch.nn.Linear({features}, {classes})"
+    if not isinstance(head, nn.Linear):
+        raise InputError(f"{expected}, got {type(head).__name__}")
+    if tuple(head.weight.shape) != (classes, features):
+        raise InputError(f"{expected}, got one of {head.in_features} features and {head.out_features} classes")
+    return head
 
 
 def _load_weights(backbone: Backbone, encoder: nn.Module, shape: ImageShape) -> None:

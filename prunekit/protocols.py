@@ -256,6 +256,15 @@ class Backbone(Plugin):
         Random numbers come from torch's global generator, which the caller has seeded. Nothing is downloaded.
         """
 
+    def head(self, features: int, classes: int) -> nn.Linear:
+        """Return a freshly initialised linear head: features [B, ``features``] to logits [B, ``classes``].
+
+        Random numbers come from torch's global generator, after those of ``build``. By default torch initialises it.
+        """
+        from torch import nn
+
+        return nn.Linear(features, classes)
+
     def load_weights(self, encoder: nn.Module, images: ImageShape) -> None:
         """Load weights made elsewhere into a freshly built encoder; by default there are none.
 

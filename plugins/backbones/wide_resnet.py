@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from pydantic import Field, field_validator
-from torch import Tensor, nn
+from torch import nn
 
 from prunekit import Backbone, ImageShape, register
+
+from ._preactivation import Block, Encoder
 
 SMALLEST = 8
 
@@ -35,7 +36,8 @@ class WideResNet(Backbone):
         """Return the encoder, its convolutions initialised after He et al. (fan-out)."""
         if min(images.height, images.width) < SMALLEST:
             raise ValueError(f"expected at least {SMALLEST}×{SMALLEST} pixels")
-        encoder = Encoder(images.channels, blocks=(self.depth - 4) // 6, width=self.width)
+        widths = (16, 16 * self.width, 32 * self.width, 64 * self.width)
+        encoder = Encoder(images.channels, widths, strides=(1, 2, 2), blocks=(self.depth - 4) // 6)
         for module in encoder.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -52,46 +54,3 @@ class WideResNet(Backbone):
             if isinstance(block, Block):
                 points += [f"{name}.conv2:input", f"{name}.conv2", *([] if block.shortcut else [name])]
         return {"paper": points}
-
-
-class Encoder(nn.Module):
-    """Float [B, C, H, W] → [B, 64·width]."""
-
-    def __init__(self, channels: int, blocks: int, width: int) -> None:
-        super().__init__()
-        widths = (16, 16 * width, 32 * width, 64 * width)
-        self.stem = nn.Conv2d(channels, widths[0], 3, padding=1, bias=False)
-        self.groups = nn.Sequential(
-            *(
-                _group(before, after, blocks, stride)
-                for before, after, stride in zip(widths, widths[1:], (1, 2, 2), strict=False)
-            )
-        )
-        self.norm = nn.BatchNorm2d(widths[-1])
-
-    def forward(self, images: Tensor) -> Tensor:
-        maps = F.relu(self.norm(self.groups(self.stem(images))), inplace=True)
-        return maps.mean(dim=(2, 3))
-
-
-def _group(before: int, after: int, blocks: int, stride: int) -> nn.Sequential:
-    return nn.Sequential(Block(before, after, stride), *(Block(after, after, 1) for _ in range(blocks - 1)))
-
-
-class Block(nn.Module):
-    """BN-ReLU-conv twice; a 1×1 convolution of the activated input is the shortcut where the shape changes."""
-
-    def __init__(self, before: int, after: int, stride: int) -> None:
-        super().__init__()
-        self.norm1 = nn.BatchNorm2d(before)
-        self.conv1 = nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False)
-        self.norm2 = nn.BatchNorm2d(after)
-        self.conv2 = nn.Conv2d(after, after, 3, padding=1, bias=False)
-        changes = stride != 1 or before != after
-        self.shortcut = nn.Conv2d(before, after, 1, stride=stride, bias=False) if changes else None
-
-    def forward(self, maps: Tensor) -> Tensor:
-        active = F.relu(self.norm1(maps), inplace=True)
-        inner = self.conv2(F.relu(self.norm2(self.conv1(active)), inplace=True))
-        residual: Tensor = inner + (maps if self.shortcut is None else self.shortcut(active))
-        return residual

@@ -8,7 +8,11 @@ from prunekit.network import build_network
 from prunekit.protocols import DataSummary, ImageShape
 from prunekit.registry import registry
 
-EXAMPLES = {"wrn{depth}_{width}": "wrn10_1", "timm/{architecture}": "timm/resnet10t"}
+EXAMPLES = {
+    "mlp_{first}_{second}": "mlp_20_10",
+    "timm/{architecture}": "timm/resnet10t",
+    "wrn{depth}_{width}": "wrn10_1",
+}
 """A small instance of each pattern of names."""
 NAMES = [EXAMPLES.get(name, name) for name in registry.names("backbone")]
 SHAPES = [ImageShape(1, 8, 8), ImageShape(3, 32, 24)]

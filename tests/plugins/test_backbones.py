@@ -9,8 +9,9 @@ from torch import nn
 
 from prunekit import InputError
 from prunekit.network import build_network
+from prunekit.plugins.backbones._preactivation import Block
 from prunekit.plugins.backbones.timm import Timm
-from prunekit.plugins.backbones.wide_resnet import Block, WideResNet
+from prunekit.plugins.backbones.wide_resnet import WideResNet
 from prunekit.protocols import DataSummary, ImageShape
 
 
