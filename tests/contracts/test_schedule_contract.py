@@ -10,6 +10,7 @@ from prunekit.updates import planned_rounds, planned_updates
 
 TOTAL, PER_EPOCH = 120, 12
 NAMES = registry.names("schedule")
+IN_ROUNDS = [name for name in NAMES if "rounds" in registry.find("schedule", name)[0].plugin.model_fields]
 SPARSITIES = [0.0, 0.5, 0.9, 1 - 1e-6]
 
 
@@ -44,6 +45,18 @@ def test_a_target_depends_on_the_time_alone(name: str) -> None:
     backwards = [schedule.target(now) for now in reversed(times)]
     assert forwards == backwards[::-1]
     assert forwards == [make(name, 0.9).target(now) for now in times]
+
+
+@pytest.mark.parametrize("name", IN_ROUNDS)
+@pytest.mark.parametrize("rounds", [1, 2, 14, 120])
+def test_rounds_are_the_updates_of_a_stage_whether_it_trains_or_not(name: str, rounds: int) -> None:
+    schedule = registry.find("schedule", name)[0].plugin.model_validate({"sparsity": 0.9, "rounds": rounds})
+    assert isinstance(schedule, Schedule)
+    schedule.check(Progress(0, TOTAL, PER_EPOCH))
+    while_training, alone = planned_updates(schedule, TOTAL, PER_EPOCH), plan(schedule)
+    assert [target for _, target in while_training] == [target for _, target in alone]
+    assert [number for number, _ in alone] == list(range(rounds))
+    assert len(alone) == rounds
 
 
 @pytest.mark.parametrize("name", NAMES)

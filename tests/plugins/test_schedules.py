@@ -1,12 +1,20 @@
 """When the built-in schedules prune, and how much."""
 
+from decimal import Decimal, getcontext
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from prunekit import Progress, Schedule
+from prunekit import InputError, Progress, Pruner, Schedule
 from prunekit.plugins.schedules.delayed_gmp import DelayedGMP
+from prunekit.plugins.schedules.exponential import Exponential
 from prunekit.plugins.schedules.gmp import GMP
+from prunekit.plugins.schedules.linear import Linear
+from prunekit.plugins.schedules.lottery import Lottery
 from prunekit.plugins.schedules.one_shot import OneShot
 from prunekit.times import Time
 from prunekit.updates import planned_rounds, planned_updates
@@ -147,3 +155,136 @@ def test_the_updates_of_the_paper_reach_the_final_sparsity() -> None:
     assert updates[-1] == (20_000, 0.9)
     assert "own target" in published.reading
     assert "the one before" in gmp(lagging=True).reading
+
+
+# ------------------------------------------------------------------------------------------------ linear, exponential
+
+IN_ROUNDS: list[type[Linear] | type[Exponential]] = [Linear, Exponential, Lottery]
+
+
+def in_rounds(kind: type[Linear] | type[Exponential], **options: object) -> Linear | Exponential:
+    return kind.model_validate({"sparsity": 0.9, **options})
+
+
+def rounds_of(schedule: Schedule) -> list[float]:
+    """The targets of a stage that only prunes."""
+    schedule.check(Progress(0, schedule.steps - 1, 1))
+    updates = planned_rounds(schedule)
+    assert [number for number, _ in updates] == list(range(schedule.steps))
+    return [target for _, target in updates]
+
+
+def test_linear_rounds_prune_equal_numbers() -> None:
+    assert rounds_of(Linear(sparsity=0.9, rounds=2)) == [0.45, 0.9]
+    targets = rounds_of(Linear(sparsity=0.7, rounds=14))
+    assert targets == pytest.approx([0.05 * j for j in range(1, 15)], rel=1e-14)
+    many = rounds_of(Linear(sparsity=0.956, rounds=140))
+    assert np.diff([0.0, *many]) == pytest.approx([0.956 / 140] * 140, rel=1e-10)
+    assert (many[0], many[-1]) == (pytest.approx(0.956 / 140), 0.956)
+
+
+def test_exponential_rounds_prune_the_same_share_of_what_is_left() -> None:
+    assert rounds_of(Exponential(sparsity=0.75, rounds=2)) == pytest.approx([0.5, 0.75], rel=1e-15)
+    assert rounds_of(Exponential(sparsity=0.875, rounds=3)) == pytest.approx([0.5, 0.75, 0.875], rel=1e-15)
+    left = 1 - np.array([0.0, *rounds_of(Exponential(sparsity=0.956, rounds=14))])
+    assert left[1:] / left[:-1] == pytest.approx([0.044 ** (1 / 14)] * 14, rel=1e-12)
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 14, 140])
+@pytest.mark.parametrize("sparsity", [1e-18, 1e-9, 0.5, 0.956, 0.98847, 1 - 1e-12])
+def test_exponential_targets_are_exact_to_the_last_digits(rounds: int, sparsity: float) -> None:
+    getcontext().prec = 60
+    left, targets = 1 - Decimal(sparsity), rounds_of(Exponential(sparsity=sparsity, rounds=rounds))
+    exact = [float(1 - left ** (Decimal(j) / rounds)) for j in range(1, rounds + 1)]
+    assert targets == pytest.approx(exact, rel=1e-12, abs=0)
+    assert targets[-1] == sparsity
+
+
+@pytest.mark.parametrize("kind", IN_ROUNDS)
+def test_one_round_is_one_shot(kind: type[Linear]) -> None:
+    assert rounds_of(in_rounds(kind)) == [0.9]
+    assert sweep(in_rounds(kind), 50) == [(0, 0.9)]
+    assert sweep(in_rounds(kind, begin="2ep", end="3ep"), 50) == [(20, 0.9)]
+
+
+@pytest.mark.parametrize("kind", IN_ROUNDS)
+@pytest.mark.parametrize("rounds", [1, 2, 14, 140])
+def test_rounds_of_nought_are_a_control_that_updates_and_prunes_nothing(kind: type[Linear], rounds: int) -> None:
+    assert rounds_of(in_rounds(kind, sparsity=0.0, rounds=rounds)) == [0.0] * rounds
+
+
+@pytest.mark.parametrize("kind", IN_ROUNDS)
+@given(
+    sparsity=st.floats(0, 1, exclude_max=True),
+    rounds=st.integers(1, 60),
+    begin=st.integers(0, 20),
+    slack=st.integers(0, 100),
+)
+def test_all_rounds_are_made_evenly_and_never_fall(
+    kind: type[Linear], sparsity: float, rounds: int, begin: int, slack: int
+) -> None:
+    length = rounds - 1 + slack
+    end = begin + length
+    schedule = in_rounds(kind, sparsity=sparsity, rounds=rounds, begin=f"{begin}it", end=f"{end}it")
+    updates = sweep(schedule, end + 3)
+    even = [begin + j * length / (rounds - 1) for j in range(rounds)] if rounds > 1 else [begin]
+    assert np.abs(np.subtract([iteration for iteration, _ in updates], even)).max() <= 0.5
+    assert all(earlier <= later for (_, earlier), (_, later) in pairwise(updates))
+    assert updates[-1][1] == sparsity
+
+
+def test_while_training_updates_are_spread_from_begin_to_end() -> None:
+    schedule = in_rounds(Linear, sparsity=0.8, rounds=4, begin="1ep", end="2ep")
+    # 10, 13⅓, 16⅔, 20
+    assert [i for i, _ in sweep(schedule, 30)] == [10, 13, 17, 20]
+    assert [s for _, s in sweep(schedule, 30)] == pytest.approx([0.2, 0.4, 0.6, 0.8])
+    # halves go up: 0, 2½, 5
+    assert [i for i, _ in sweep(in_rounds(Linear, rounds=3, end="5it"), 30)] == [0, 3, 5]
+    assert [i for i, _ in sweep(in_rounds(Exponential, rounds=3), 30)] == [0, 15, 30]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"begin": "3ep", "end": "1ep"}, r"begin 3ep \(iteration 30\) comes after end 1ep \(iteration 10\)"),
+        ({"begin": "21it"}, r"begin 21it \(iteration 21\) comes after end 100% \(iteration 20\)"),
+        ({"end": "3ep"}, r"end 3ep \(iteration 30\) lies after the stage's 20 iterations"),
+        (
+            {"rounds": 12, "begin": "50%"},
+            r"12 rounds do not fit between begin 50% \(iteration 10\) and end 100% \(iteration 20\): .* at least 11",
+        ),
+    ],
+)
+def test_rounds_that_do_not_fit_the_stage_are_refused(options: dict[str, object], message: str) -> None:
+    for kind in IN_ROUNDS:
+        with pytest.raises(ValueError, match=message) as error:
+            in_rounds(kind, **options).check(Progress(0, 20, 10))
+        assert "\n" not in str(error.value)
+
+
+def test_as_many_rounds_as_there_are_iterations_fit() -> None:
+    assert [i for i, _ in sweep(in_rounds(Linear, rounds=21), 20)] == list(range(21))
+
+
+@pytest.mark.parametrize("rounds", [0, -1, 1.5])
+def test_fewer_rounds_than_one_are_refused(rounds: float) -> None:
+    for kind in IN_ROUNDS:
+        with pytest.raises(ValidationError, match="rounds"):
+            in_rounds(kind, rounds=rounds)
+
+
+def test_one_round_needs_no_length_and_several_do() -> None:
+    from torch import nn
+
+    assert Pruner(nn.Linear(10, 10), "linear", sparsity=0.9).sparsity == 0.9
+    with pytest.raises(InputError, match="schedule linear: 100% is a share of a stage of unknown length"):
+        Pruner(nn.Linear(10, 10), "linear", sparsity=0.9, rounds=2)
+
+
+# ------------------------------------------------------------------------------------------------ lottery
+
+
+def test_each_repetition_of_a_lottery_prunes_a_fifth_of_what_is_left() -> None:
+    # Frankle & Carbin: 20 % a round leave 80, 64, 51.2, 40.96, 32.768 %
+    targets = rounds_of(Lottery(sparsity=1 - 0.8**5, rounds=5))
+    assert 1 - np.array(targets) == pytest.approx([0.8, 0.64, 0.512, 0.4096, 0.32768], rel=1e-12)
