@@ -23,11 +23,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from prunekit.data import DeviceData
 from prunekit.network import Network, build_network
+from prunekit.outcome import StageContext
 from prunekit.plugins.backbones.wide_resnet import WideResNet
 from prunekit.plugins.objectives.supcon import supcon_loss
 from prunekit.protocols import DataSummary, ImageData, ImageShape, Split
 from prunekit.stages import TrainStage
-from prunekit.training import StageContext, train
+from prunekit.training import train
 from prunekit.worker import prepare_torch
 
 CLASSES = tuple("0123456789")

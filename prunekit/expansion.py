@@ -86,7 +86,8 @@ def repeated(recipe: Node) -> tuple[Node, dict[str, Repetition]]:
                 written[name] = each
                 if settings:
                     places[name] = _place(recipe, template, settings)
-        values["populations"] = populations.with_values(written)
+        unrolled = {name: _unrolled(recipe, name, block) for name, block in written.items()}
+        values["populations"] = populations.with_values(unrolled)
     _refuse_shared_places(recipe, places)
     comparisons = values.get("comparisons")
     if comparisons is not None and isinstance(comparisons.value, list):
@@ -119,6 +120,61 @@ def _place(recipe: Node, template: str, settings: dict[str, Node]) -> Repetition
     group = str(substitute(Node(called, ""), {key: settings[key] for key in others}).value)
     unsaid = [str(settings[key].value) for key in others if f"{{{key}}}" not in called]
     return Repetition(template, ", ".join([group, *unsaid]), {key: node.plain() for key, node in settings.items()})
+
+
+def _unrolled(recipe: Node, population: str, block: Node) -> Node:
+    """Return a population with every stage that has ``repeat`` written out: its stages once for each round.
+
+    ``tickets: {repeat: {rounds: 2, stages: {prune: …}}}`` becomes ``tickets.1.prune`` and ``tickets.2.prune``. A stage
+    that prunes makes one round of its schedule each time, of as many rounds as are repeated; ``{round}`` is replaced.
+    """
+    stages = block.value.get("stages") if isinstance(block.value, dict) else None
+    if stages is None or not isinstance(stages.value, dict):
+        return block
+    written: dict[str, Node] = {}
+    for title, stage in stages.value.items():
+        if not isinstance(stage.value, dict) or "repeat" not in stage.value:
+            written[title] = stage
+            continue
+        rounds, inner = _read_repeat(recipe, ("populations", population, "stages", title), stage)
+        for i in range(1, rounds + 1):
+            for name, each in inner.items():
+                here = substitute(each, {"round": Node(i, each.origin, each.line)})
+                written[f"{title}.{i}.{name}"] = _one_round(here, i, rounds)
+    assert isinstance(block.value, dict)
+    return block.with_values({**block.value, "stages": stages.with_values(written)})
+
+
+def _read_repeat(recipe: Node, path: KeyPath, stage: Node) -> tuple[int, dict[str, Node]]:
+    """Return how often which stages are repeated. Raises InputError."""
+    assert isinstance(stage.value, dict)
+    inner = stage.value["repeat"].value
+    expected = "expected {repeat: {rounds: 5, stages: {…}}} and nothing beside"
+    if len(stage.value) > 1 or not isinstance(inner, dict):
+        raise recipe.error(path, expected)
+    for key in inner.keys() - {"rounds", "stages"}:
+        raise recipe.error((*path, "repeat", key), f"unknown key{did_you_mean(key, ('rounds', 'stages'))}")
+    if inner.keys() != {"rounds", "stages"}:
+        raise recipe.error((*path, "repeat"), expected)
+    rounds, stages = inner["rounds"].value, inner["stages"].value
+    if type(rounds) is not int or rounds < 1:
+        raise recipe.error((*path, "repeat", "rounds"), f"expected a whole number of at least 1, not {rounds!r}")
+    if not isinstance(stages, dict) or not stages:
+        raise recipe.error((*path, "repeat", "stages"), "expected a mapping of stages")
+    for name, each in stages.items():
+        if isinstance(each.value, dict) and "repeat" in each.value:
+            raise recipe.error((*path, "repeat", "stages", name), "a repeat within a repeat is not possible")
+    return rounds, stages
+
+
+def _one_round(stage: Node, i: int, rounds: int) -> Node:
+    """Return a repeated stage; one that prunes makes round ``i`` of its schedule, of ``rounds`` unless it says."""
+    if not isinstance(stage.value, dict) or "schedule" not in stage.value:
+        return stage
+    schedule = stage.value["schedule"]
+    if isinstance(schedule.value, dict):
+        schedule = schedule.with_values({"rounds": Node(rounds, schedule.origin, schedule.line), **schedule.value})
+    return stage.with_values({"round": Node(i, stage.origin, stage.line), **stage.value, "schedule": schedule})
 
 
 def _refuse_shared_places(recipe: Node, places: dict[str, Repetition]) -> None:

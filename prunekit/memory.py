@@ -19,8 +19,7 @@ from prunekit.data import EVALUATION_BATCH
 from prunekit.network import Network, size_of
 from prunekit.protocols import Batch, DataSummary
 from prunekit.sources import precision
-from prunekit.stages import Stage, TrainStage, as_recipe
-from prunekit.training import parts_trained
+from prunekit.stages import Stage, TrainStage, as_recipe, parts_trained
 
 PROCESS = 900_000_000
 """Bytes of a worker with torch and what data sets import, before it does anything."""

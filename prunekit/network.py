@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -15,7 +15,7 @@ from prunekit import seeds
 from prunekit.data import DeviceData
 from prunekit.errors import InputError, PrunekitError
 from prunekit.layers import layers_of
-from prunekit.observed import Layer, Part, Representation
+from prunekit.observed import Layer, Part, PastStage, Representation
 from prunekit.probes import representations
 from prunekit.protocols import Backbone, DataSummary, ImageShape
 
@@ -143,10 +143,38 @@ def _size(shape: ImageShape) -> str:
 class ObservedNetwork:
     """A trained network on one part of a data set, as measures see it: in eval mode, computed once, in float32."""
 
-    def __init__(self, network: Network, data: DeviceData, part: Part = "test") -> None:
+    def __init__(
+        self, network: Network, data: DeviceData, part: Part = "test", past: Callable[[], Sequence[PastStage]] = tuple
+    ) -> None:
         self._network = network.to(data.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self._data = data
         self._part: Part = part
+        self._past = past
+        self._judged: dict[Part, tuple[float | None, float | None]] = {}
+
+    def past(self) -> Sequence[PastStage]:
+        """Return the stages that it went through, first to last."""
+        return self._past()
+
+    def loss(self, part: Part) -> float | None:
+        """Return the mean cross-entropy of a part of the data, in nats, un-augmented; None where it is empty."""
+        return self._judge(part)[0]
+
+    def accuracy(self, part: Part) -> float | None:
+        """Return the share of a part of the data that is classified as labelled; None where it is empty."""
+        return self._judge(part)[1]
+
+    @torch.no_grad()
+    def _judge(self, part: Part) -> tuple[float | None, float | None]:
+        """Return loss and accuracy of a part, computed once."""
+        if part not in self._judged:
+            examples, loss, right = len(self._data.part(part)), 0.0, 0
+            for batch in self._data.batches(part) if examples else ():
+                logits = self._network.logits(batch.images[0]).float()
+                loss += float(F.cross_entropy(logits, batch.labels, reduction="sum"))
+                right += int((logits.argmax(dim=1) == batch.labels).sum())
+            self._judged[part] = (loss / examples, right / examples) if examples else (None, None)
+        return self._judged[part]
 
     def features(self) -> NDArray[np.float32]:
         """[N, D]: the input of the head."""

@@ -43,15 +43,27 @@ class Layer:
 class PastStage(Protocol):
     """A finished stage of a member's lineage."""
 
-    options: Mapping[str, Any]
-    """As a recipe says them, without what is left at its default: of a stage that prunes ``schedule`` and perhaps
-    ``criterion``, each a name or a mapping with a name; of one that trains ``objective``, ``epochs`` and so on."""
-    kind: Literal["train", "prune", "rewind"]
-    epochs: Sequence[Mapping[str, Any]]
-    """One row per epoch: epoch, iteration, loss, accuracy (validation, or None), sparsity, lr."""
-    updates: Sequence[Mapping[str, Any]]
-    """Pruning updates in their order: iteration (where nothing trains, the round from 0), epoch, sparsity, and
-    squared_change: Σθ² of the weights that it set to zero (None where an older version of prunekit recorded it)."""
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """As a recipe says them, without what is left at its default.
+
+        Of a stage that prunes ``schedule`` and perhaps ``criterion``, each a name or a mapping with a name; of one that
+        trains ``objective``, ``epochs`` and so on.
+        """
+
+    @property
+    def kind(self) -> Literal["train", "prune", "rewind"]:
+        """What the stage does; one that prunes as it trains is one that trains."""
+
+    @property
+    def epochs(self) -> Sequence[Mapping[str, Any]]:
+        """One row per epoch: epoch, iteration, loss, accuracy (validation, or None), sparsity, lr."""
+
+    @property
+    def updates(self) -> Sequence[Mapping[str, Any]]:
+        """Pruning updates in their order: iteration (where nothing trains, the round from 0), epoch, sparsity, and
+        squared_change: Σθ² of the weights that it set to zero (None where an older version of prunekit recorded it).
+        """
 
     def after(self, round: int | None = None) -> ObservedMember:
         """Return the member as it was when the stage ended; of a stage that only prunes, after a round, from 0.

@@ -9,7 +9,7 @@ from prunekit.capacity import default_jobs, free_memory
 from prunekit.errors import InputError
 from prunekit.expansion import Repetition
 from prunekit.protocols import Measure, Options
-from prunekit.stages import TrainStage, as_recipe, options_in
+from prunekit.stages import PruneStage, TrainStage, as_recipe, options_in, parts_trained, pruning_of
 from prunekit.store import Store
 from prunekit.study import PlannedStage, Population, Study, columns_of, observers
 
@@ -87,7 +87,7 @@ def _stage(study: Study, population: Population, stage: PlannedStage, store: Sto
     stored = [bool(m.keys) and store.has_stage(m.keys[stage.ordinal - 1]) for m in population.members]
     return {
         "name": stage.name,
-        "kind": "train" if trains else "prune",
+        "kind": "train" if trains else "prune" if isinstance(stage.options, PruneStage) else "rewind",
         "epochs": stage.options.epochs if isinstance(stage.options, TrainStage) else 0,
         "batch_size": stage.options.batch_size if isinstance(stage.options, TrainStage) else 0,
         "iterations": stage.iterations,
@@ -186,13 +186,12 @@ def count_targets(study: Study, network: Network) -> dict[tuple[str, str], int]:
     Raises InputError (file, line, key) where a stage would find nothing to prune in the network.
     """
     from prunekit.masks import find_targets
-    from prunekit.training import parts_trained
 
     counts = {}
     for name, population in study.populations.items():
         for stage in population.stages:
             options = stage.options
-            prune = options.prune if isinstance(options, TrainStage) else options
+            prune = pruning_of(options)
             if prune is None:
                 continue
             parts = parts_trained(options) if isinstance(options, TrainStage) else ("encoder", "head")

@@ -111,7 +111,7 @@ class Pruner:
             self.schedule.check(Progress(0, *self._length))
         masking.apply(self.targets)
         if iteration == 0:
-            self._update()
+            self.update()
         self._hook = optimizer.register_step_post_hook(lambda *_: self._advance()) if optimizer is not None else None
 
     def step(self) -> None:
@@ -154,9 +154,10 @@ class Pruner:
             raise InputError("this pruner was finalised: make another one to prune further")
         self.iteration += 1
         masking.apply(self.targets)
-        self._update()
+        self.update()
 
-    def _update(self) -> None:
+    def update(self) -> None:
+        """Make the update that the schedule wants now, if any. The constructor and ``step`` do it by themselves."""
         now = Progress(self.iteration, *self._length)
         with self._naming(self.schedule, ValueError):
             wanted = self.schedule.target(now)

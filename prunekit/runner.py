@@ -169,6 +169,7 @@ def _stage_task(study: Study, member: Member, stage: PlannedStage, key: str, par
         "seed": member.seed,
         "ordinal": stage.ordinal,
         "stage": as_recipe(stage.options),
+        "point": member.keys[stage.point - 1] if stage.point else None,
     }
     options = stage.options
     passes = options.epochs * options.objective.views if isinstance(options, TrainStage) else 0

@@ -88,7 +88,17 @@ def recipe_schema(known: Registry = registry) -> dict[str, Any]:
         "description": "A population that this one is like, but for what is said here; null takes a key away.",
     }
     stages = population["stages"]
-    stages["additionalProperties"] = {"anyOf": [stages["additionalProperties"], {"type": "null"}]}
+    properties = {"rounds": _ROUNDS, "stages": dict(stages)}
+    repeat = {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
+    definitions["RepeatStage"] = {
+        "type": "object",
+        "description": "Stages that are gone through several times, as lottery tickets are found.",
+        "properties": {"repeat": repeat},
+        "additionalProperties": False,
+    }
+    stages["additionalProperties"] = {
+        "anyOf": [stages["additionalProperties"], {"$ref": "#/$defs/RepeatStage"}, {"type": "null"}]
+    }
     for partial in (schema, *(definitions[name] for name in ("PopulationRecipe", "TrainStage", "PruneStage", "Prune"))):
         partial.pop("required", None)  # what extends another need not repeat its keys
     schema["title"] = "prunekit recipe"
@@ -122,6 +132,7 @@ def _resolved(schema: Any) -> Any:
     return {**rest, "$ref": f"#/$defs/{schema[PLUGIN_MARK]}"} if PLUGIN_MARK in schema else rest
 
 
+_ROUNDS = {"type": "integer", "minimum": 1, "description": "How often; {round} in the stages is replaced."}
 _REPEAT = {
     "type": "object",
     "additionalProperties": {"type": "array", "minItems": 1},

@@ -1,11 +1,11 @@
-"""The two kinds of stage, with their options: one trains, one prunes."""
+"""The kinds of stage, with their options: one trains, one prunes, one takes the weights back to an earlier point."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter, ValidationInfo
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter, ValidationInfo, field_validator
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, ValidationError, core_schema
 
 from prunekit import protocols
@@ -135,6 +135,9 @@ class Prune(Options):
 class PruneStage(Prune):
     """A stage that prunes without training."""
 
+    round: int | None = Field(default=None, gt=0)
+    """The one of the schedule's rounds that this stage makes, from 1; without, it makes all. ``repeat`` sets it."""
+
 
 class TrainStage(Options):
     """A stage that trains."""
@@ -159,6 +162,59 @@ class TrainStage(Options):
     """bf16 trains under autocast; weights and optimiser stay in fp32."""
     prune: Prune | None = None
     """Pruning while the stage trains: of the parameters that it trains."""
+    select: Literal["last", "best_validation"] = "last"
+    """Which weights the stage ends with: those of its last epoch, or of the first one of highest validation accuracy
+    (of those after the last pruning update, where it prunes). The test part is never looked at."""
+    keep: list[Time] = []
+    """Times at which the weights are kept for a later stage to ``rewind`` to."""
 
 
-Stage = TrainStage | PruneStage
+class RewindStage(Options):
+    """A stage that sets the weights and statistics back to an earlier point; what was pruned stays pruned."""
+
+    rewind: str
+    """``start`` for the weights that the member began with, or the name of an earlier stage for those of its end, or
+    ``stage@time`` for those that it kept then (``keep: [2ep]`` there, ``rewind: train@2ep`` here)."""
+
+    @property
+    def point(self) -> tuple[str | None, str | None]:
+        """Name of the stage, None for the start; the time in it, None for its end."""
+        if self.rewind == START:
+            return None, None
+        stage, _, time = self.rewind.partition("@")
+        return stage, str(Time.parse(time)) if time else None
+
+    @field_validator("rewind")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        if "@" in value:
+            Time.parse(value.partition("@")[2])
+        return value
+
+
+START = "start"
+"""The point before a member's first stage."""
+Stage = TrainStage | PruneStage | RewindStage
+
+
+def stage_kind(options: Mapping[str, Any]) -> type[Stage] | None:
+    """Return which kind of stage these options are of, by the key that only it has; None where that is not one."""
+    kinds: dict[str, type[Stage]] = {"objective": TrainStage, "schedule": PruneStage, "rewind": RewindStage}
+    found = [kind for key, kind in kinds.items() if key in options]
+    return found[0] if len(found) == 1 else None
+
+
+def pruning_of(stage: Stage) -> Prune | None:
+    """Return what a stage prunes, as its own or as it trains; None where it does not."""
+    if isinstance(stage, TrainStage):
+        return stage.prune
+    return stage if isinstance(stage, PruneStage) else None
+
+
+def parts_trained(stage: TrainStage) -> tuple[str, ...]:
+    """Return the parts of the network that ``stage`` trains; raise InputError where ``only`` leaves none."""
+    if stage.only is None:
+        return stage.objective.trains
+    if stage.only not in stage.objective.trains:
+        raise InputError(f"only: {stage.only}: the objective {stage.objective.name!r} does not train the {stage.only}")
+    return (stage.only,)

@@ -1,6 +1,7 @@
 """Stage results and observations on disk, by key: written atomically, checked when read, shared by all studies.
 
     <root>/stages/<key>/         weights.safetensors, history.json, stage.json (names and checksums of the others)
+                                 perhaps kept.safetensors (weights on the way), rounds.safetensors (what pruned when)
                                  checkpoint-*.safetensors, checkpoint.json while the stage runs
     <root>/observations/<key>/   <split>.parquet, <split>.json, and <split>.<measure>.parquet, .json
     <root>/studies/<id>/         study.json, recipe.json
@@ -15,7 +16,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,10 @@ class StoredStage:
     """bool, by target name: True where the weight is kept."""
     record: Mapping[str, Any]
     """JSON: how it came about."""
+    kept: Mapping[str, dict[str, Tensor]] = field(default_factory=dict)
+    """Weights on the way, by time; read by :meth:`Store.load_kept`."""
+    rounds: Mapping[str, Tensor] = field(default_factory=dict)
+    """int16 by target name, the round that pruned each weight; read by :meth:`Store.load_rounds`."""
 
 
 class Store:
@@ -102,6 +107,10 @@ class Store:
             "weights.safetensors": save(_packed(stage)),
             "history.json": json.dumps(history, indent=1).encode(),
         }
+        kept = {f"{time}/{name}": t for time, weights in stage.kept.items() for name, t in weights.items()}
+        for name, tensors in (("kept.safetensors", kept), ("rounds.safetensors", dict(stage.rounds))):
+            if tensors:
+                files[name] = save(_separate(tensors))
         _publish(folder / "stage.json", files, stage.record)
         drafts = folder.glob(".*")  # of processes that were killed as they wrote
         for file in [*folder.glob("checkpoint-*.safetensors"), folder / "checkpoint.json", *drafts]:
@@ -114,6 +123,39 @@ class Store:
         if record is None:
             raise DamagedError(f"{path}: is missing")
         return _unpacked(_read_tensors(path.parent / "weights.safetensors"), record)
+
+    def load_history(self, key: str) -> dict[str, Any]:
+        """Return the epochs and updates of a finished stage. Raises DamagedError."""
+        path = self.stage_folder(key) / "history.json"
+        history: dict[str, Any] = json.loads(_content(path, self.find_stage(key)["files"][path.name]))
+        return history
+
+    def load_kept(self, key: str, time: str) -> dict[str, Tensor]:
+        """Return the weights that a stage kept at ``time``. Raises DamagedError where they are missing or altered."""
+        path = self.stage_folder(key) / "kept.safetensors"
+        tensors = self._read_extra(key, path)
+        kept = {name.removeprefix(f"{time}/"): t for name, t in tensors.items() if name.startswith(f"{time}/")}
+        if not kept:
+            raise DamagedError(f"{path}: holds no weights at {time}")
+        return kept
+
+    def load_rounds(self, key: str) -> dict[str, Tensor]:
+        """Return which round pruned each weight, int16 by target name; {} where the stage had but one."""
+        return self._read_extra(key, self.stage_folder(key) / "rounds.safetensors")
+
+    def find_stage(self, key: str) -> dict[str, Any]:
+        """Return the record of a finished stage, its files unchecked. Raises DamagedError where it is missing."""
+        path = self.stage_folder(key) / "stage.json"
+        record = _record(path)
+        if record is None:
+            raise DamagedError(f"{path}: is missing")
+        return record
+
+    def _read_extra(self, key: str, path: Path) -> dict[str, Tensor]:
+        from safetensors.torch import load
+
+        expected = self.find_stage(key)["files"].get(path.name)
+        return {} if expected is None else load(_content(path, expected))
 
     def save_checkpoint(self, key: str, tensors: dict[str, Tensor], meta: Mapping[str, Any]) -> None:
         """Write where a running stage is after an epoch; the one before stays until this one is whole."""

@@ -12,7 +12,17 @@ from prunekit.errors import InputError
 from prunekit.protocols import DataSummary, Measure, Options, Schedule
 from prunekit.recipe import Recipe, Source
 from prunekit.registry import Registry, line_in
-from prunekit.stages import Prune, PruneStage, Stage, TrainStage, as_recipe, plugins_in
+from prunekit.stages import (
+    START,
+    PruneStage,
+    RewindStage,
+    Stage,
+    TrainStage,
+    as_recipe,
+    parts_trained,
+    plugins_in,
+    pruning_of,
+)
 from prunekit.store import digest
 from prunekit.times import Progress
 from prunekit.updates import planned_rounds, planned_updates
@@ -37,6 +47,8 @@ class PlannedStage:
     iterations_per_epoch: int
     updates: list[tuple[int, float]]
     """Pruning updates: (iteration, cumulative sparsity)."""
+    point: int = 0
+    """Of a stage that rewinds: the ordinal of the stage whose weights it takes; 0 stands for the start."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +125,7 @@ def resolve(source: Source) -> Study:
     for name in recipe.parents_first():
         parent = recipe.populations[name].from_
         before = plans[parent] if parent else ()
-        plans[name] = before + _plan(source, name, data, len(before))
+        plans[name] = before + _plan(source, name, data, before)
     populations = {}
     for name in recipe.populations:
         lineage = plans[name]
@@ -128,13 +140,18 @@ def resolve(source: Source) -> Study:
     return Study(source, data, fingerprint, populations)
 
 
-def _plan(source: Source, name: str, data: DataSummary, before: int) -> tuple[PlannedStage, ...]:
-    planned = []
-    for ordinal, (title, options) in enumerate(source.recipe.populations[name].stages.items(), before + 1):
-        per_epoch, iterations = 1, 0
+def _plan(source: Source, name: str, data: DataSummary, before: tuple[PlannedStage, ...]) -> tuple[PlannedStage, ...]:
+    planned: list[PlannedStage] = []
+    ordinals = {stage.name: stage.ordinal for stage in before}  # of one name the last one
+    for ordinal, (title, options) in enumerate(source.recipe.populations[name].stages.items(), len(before) + 1):
+        per_epoch, iterations, point = 1, 0, 0
         if isinstance(options, TrainStage):
             per_epoch = -(-data.train // options.batch_size)
             iterations = per_epoch * options.epochs
+            _check_snapshots(source, ("populations", name, "stages", title), options, data, iterations, per_epoch)
+        if isinstance(options, RewindStage):
+            point = ordinals.get(options.point[0] or "", 0)
+        ordinals[title] = ordinal
         path = ("populations", name, "stages", title, *(("prune",) if iterations else ()), "schedule")
         try:
             updates = _updates(options, iterations, per_epoch)
@@ -142,8 +159,22 @@ def _plan(source: Source, name: str, data: DataSummary, before: int) -> tuple[Pl
             raise source.error(path, str(error)) from None
         except Exception as error:
             raise _failing(source, path, error) from error
-        planned.append(PlannedStage(name, title, options, ordinal, iterations, per_epoch, updates))
+        planned.append(PlannedStage(name, title, options, ordinal, iterations, per_epoch, updates, point))
     return tuple(planned)
+
+
+def _check_snapshots(
+    source: Source, path: KeyPath, stage: TrainStage, data: DataSummary, iterations: int, per_epoch: int
+) -> None:
+    """Raise InputError where there is no best epoch to select, or a time to keep weights at lies after the stage."""
+    if stage.select == "best_validation":
+        if "head" not in parts_trained(stage):
+            raise source.error((*path, "select"), f"{stage.objective.name} does not train the head, so none is best")
+        if not data.validation:
+            raise source.error((*path, "select"), "the data have no validation images (see their option `validation`)")
+    for i, time in enumerate(stage.keep):
+        if Progress(0, iterations, per_epoch).at(time) > iterations:
+            raise source.error((*path, "keep", i), f"{time} lies after the stage's {iterations} iterations")
 
 
 def _failing(source: Source, path: KeyPath, error: Exception) -> InputError:
@@ -154,12 +185,16 @@ def _failing(source: Source, path: KeyPath, error: Exception) -> InputError:
 
 
 def _updates(options: Stage, iterations: int, per_epoch: int) -> list[tuple[int, float]]:
-    prune: Prune | None = options if isinstance(options, PruneStage) else options.prune
+    prune = pruning_of(options)
     if prune is None:
         return []
     schedule: Schedule = prune.schedule
     schedule.check(Progress(0, iterations or schedule.steps - 1, per_epoch))
     updates = planned_updates(schedule, iterations, per_epoch) if iterations else planned_rounds(schedule)
+    if isinstance(options, PruneStage) and options.round is not None:
+        if options.round > len(updates):
+            raise ValueError(f"{schedule.name} has {len(updates)} rounds, so there is no round {options.round}")
+        return [(options.round - 1, updates[options.round - 1][1])]
     if not updates:
         length = f"{iterations} iterations" if iterations else f"{schedule.steps} rounds"
         raise ValueError(f"none of the updates of {schedule.name} falls into the stage, which has {length}")
@@ -179,12 +214,12 @@ def _keys(source: Source, lineage: tuple[PlannedStage, ...], fingerprint: str, s
             **({"threads": recipe.threads} if recipe.threads != 1 else {}),
         }
     )
-    keys = []
+    keys: list[str] = []
     for stage in lineage:
-        options = stage.options
-        parent = digest(
-            {"parent": parent, "stage": as_recipe(options), "versions": versions([options], source.registry)}
-        )
+        made_of = as_recipe(stage.options)
+        if isinstance(stage.options, RewindStage):  # names never enter
+            made_of = {"rewind": keys[stage.point - 1] if stage.point else START, "at": stage.options.point[1]}
+        parent = digest({"parent": parent, "stage": made_of, "versions": versions([stage.options], source.registry)})
         keys.append(parent)
     return tuple(keys)
 
@@ -237,5 +272,5 @@ def _control_of(recipe: Recipe, name: str) -> str | None:
 
 
 def _without_pruning(stages: list[Stage]) -> list[Any]:
-    trained = [as_recipe(stage) for stage in stages if isinstance(stage, TrainStage)]
+    trained = [as_recipe(stage) for stage in stages if not isinstance(stage, PruneStage)]
     return [{key: value for key, value in stage.items() if key != "prune"} for stage in trained]

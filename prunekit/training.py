@@ -1,62 +1,34 @@
-"""One stage of one member: a pure function of the network it starts from, its options, its seed and the data."""
+"""A stage that trains: a pure function of the network it starts from, its options, its seed and the data."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from prunekit import masks as masking
 from prunekit import seeds
 from prunekit.checkpoint import Checkpoint, copied, optimizer_state, restore_optimizer
-from prunekit.data import EVALUATION_BATCH, DeviceData
-from prunekit.errors import InputError, PrunekitError
+from prunekit.data import DeviceData
+from prunekit.errors import PrunekitError
 from prunekit.network import Network
-from prunekit.protocols import Batch, Target
+from prunekit.outcome import StageContext, StageOutcome, criterion_seed, deterministic, masked_targets, plain_batches
+from prunekit.protocols import Batch
 from prunekit.pruner import Pruner
+from prunekit.snapshots import Snapshots
 from prunekit.sources import FrozenFeatures, Images, precision
-from prunekit.stages import Prune, PruneStage, TrainStage
+from prunekit.stages import Prune, TrainStage, parts_trained
 from prunekit.times import Progress
-from prunekit.updates import Update
+from prunekit.updates import Update, planned_updates
 
 PROGRESS_INTERVAL = 0.5
 """Seconds between two reports of progress, at least."""
-
-
-@dataclass(frozen=True)
-class StageContext:
-    """Which stage of which member this is, and where it runs."""
-
-    member_seed: int
-    ordinal: int
-    """Of the stage in the member's lineage, counted from 1."""
-    device: str = "cpu"
-
-
-@dataclass
-class StageOutcome:
-    """What a stage leaves beside the network that it changed in place."""
-
-    masks: dict[str, Tensor]
-    """bool by parameter name, on the network's device: True where the weight is kept."""
-    history: list[dict[str, Any]] = field(default_factory=list)
-    """One row per epoch: epoch, iteration, loss, accuracy (validation; None where there is none), sparsity, lr."""
-    updates: list[Update] = field(default_factory=list)
-    """Pruning updates in their order."""
-
-
-@contextmanager
-def deterministic() -> Iterator[None]:
-    """Keep cuDNN to algorithms that give the same bits every time; also a decorator."""
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
-        yield
 
 
 @deterministic()
@@ -84,45 +56,8 @@ def train(
         while run.epoch < stage.epochs:
             row = run.train_epoch()
             on_epoch(run.checkpoint(), row)
-    return StageOutcome(run.masks, run.history, run.updates)
-
-
-@deterministic()
-def prune(
-    network: Network, stage: PruneStage, data: DeviceData, context: StageContext, *, masks: dict[str, Tensor]
-) -> StageOutcome:
-    """Prune encoder and head of ``network`` in place, in the schedule's rounds, without training.
-
-    Criteria that look at data get the cross-entropy of un-augmented, shuffled training batches.
-    """
-    network.to(context.device).eval()
-    steps = stage.schedule.steps
-    pruner = Pruner(
-        network,
-        stage.schedule,
-        criterion=stage.criterion,
-        within=stage.within,
-        targets=stage.targets,
-        parts=("encoder", "head"),
-        iterations_per_epoch=1,
-        iterations=steps - 1,
-        seed=_criterion_seed(context),
-        masks=masks,
-        data=partial(_plain_batches, data, EVALUATION_BATCH, context),
-        loss=_cross_entropy,
-    )
-    for _ in range(steps - 1):
-        pruner.step()
-    return StageOutcome({**masks, **pruner.masks}, updates=pruner.updates)
-
-
-def parts_trained(stage: TrainStage) -> tuple[str, ...]:
-    """Return the parts of the network that ``stage`` trains; raise InputError where ``only`` leaves none."""
-    if stage.only is None:
-        return stage.objective.trains
-    if stage.only not in stage.objective.trains:
-        raise InputError(f"only: {stage.only}: the objective {stage.objective.name!r} does not train the {stage.only}")
-    return (stage.only,)
+        run.snapshots.finish()
+    return StageOutcome(run.masks, run.history, run.updates, run.snapshots.best_epoch, run.snapshots.kept)
 
 
 @contextmanager
@@ -167,13 +102,14 @@ class _Training:
         if parts == ("head",):
             self._images = FrozenFeatures(data, stage, network.encoder)
             self._learner = Network(nn.Identity(), network.head)
+        self.snapshots = Snapshots(network, stage, self._now(), self._last_update())
         self._parameters = {name: p for name, p in network.named_parameters() if p.requires_grad}
         self._optimizer = stage.optimizer.build(list(self._parameters.values()))
         if resume is not None:
             masks = self._restore(resume)
         self._pruner = self._build_pruner(stage.prune, masks) if stage.prune is not None else None
         pruned = self._pruner.masks if self._pruner else {}
-        self._kept = _targets(network, {name: mask for name, mask in masks.items() if name not in pruned})
+        self._kept = masked_targets(network, {name: mask for name, mask in masks.items() if name not in pruned})
         masking.apply(self._kept)
 
     # ------------------------------------------------------------------------------------------------- the training
@@ -201,12 +137,13 @@ class _Training:
             "sparsity": self._sparsity(),
             "lr": self._optimizer.param_groups[0]["lr"],
         }
+        self.snapshots.after_epoch(row)
         self.history.append(row)
         return row
 
     def _step(self, batch: Batch) -> Tensor:
         """Do one optimiser step; return the loss, which stays on the device."""
-        now = Progress(self.iteration, self._per_epoch * self.stage.epochs, self._per_epoch)
+        now = self._now()
         for group in self._optimizer.param_groups:
             group["lr"] = self.stage.optimizer.lr * self.stage.lr_schedule.factor(now)
         self._optimizer.zero_grad(set_to_none=True)
@@ -220,7 +157,11 @@ class _Training:
         masking.apply(self._kept)
         if self._pruner is not None:
             self._pruner.step()
+        self.snapshots.after_step(self.iteration)
         return loss.detach()
+
+    def _now(self) -> Progress:
+        return Progress(self.iteration, self._per_epoch * self.stage.epochs, self._per_epoch)
 
     def _mean_loss(self, losses: list[Tensor], sizes: list[int]) -> float:
         """Return the mean over the images of an epoch. Reading losses waits for the device: once an epoch."""
@@ -283,12 +224,19 @@ class _Training:
             parts=self.parts,
             iterations_per_epoch=self._per_epoch,
             iterations=self._per_epoch * self.stage.epochs,
-            seed=_criterion_seed(self.context),
+            seed=criterion_seed(self.context),
             masks=masks,
             iteration=self.iteration,
-            data=partial(_plain_batches, self.data, self.stage.batch_size, self.context),
+            data=partial(plain_batches, self.data, self.stage.batch_size, self.context),
             loss=loss,
         )
+
+    def _last_update(self) -> int:
+        """Return the iteration of the last pruning update, 0 where there is none."""
+        if self.stage.prune is None:
+            return 0
+        planned = planned_updates(self.stage.prune.schedule, self._per_epoch * self.stage.epochs, self._per_epoch)
+        return planned[-1][0] if planned else 0
 
     def _sparsity(self) -> float:
         """Return the share of zeros among the weights that this stage prunes, else among those pruned before."""
@@ -314,12 +262,14 @@ class _Training:
         tensors |= {f"mask/{name}": copied(mask) for name, mask in self.masks.items()}
         optimizer, scalars = optimizer_state(self._optimizer, self._parameters)
         tensors |= {f"optimizer/{name}": tensor for name, tensor in optimizer.items()}
+        tensors |= self.snapshots.tensors()
         meta = {
             "epoch": self.epoch,
             "iteration": self.iteration,
             "history": list(self.history),
             "updates": [asdict(update) for update in self.updates],
             "optimizer": scalars,
+            **self.snapshots.meta(),
         }
         return Checkpoint(tensors, meta)
 
@@ -329,6 +279,7 @@ class _Training:
         self.epoch, self.iteration, self.history = meta["epoch"], meta["iteration"], list(meta["history"])
         self._updates = [Update(**update) for update in meta["updates"]]
         self.network.load_state_dict(checkpoint.under("weights"))
+        self.snapshots.restore(checkpoint)
         restore_optimizer(self._optimizer, self._parameters, checkpoint.under("optimizer") | meta["optimizer"])
         return checkpoint.under("mask")
 
@@ -359,27 +310,3 @@ class _ProgressReports:
                 "images_per_second": self._images / (now - self._begun),
             }
         )
-
-
-def _targets(network: Network, masks: dict[str, Tensor]) -> list[Target]:
-    """Return the parameters that ``masks`` are about, with masks on their device and in their memory format."""
-    targets = []
-    for name, mask in masks.items():
-        module = network.get_submodule(name.rpartition(".")[0])
-        parameter = network.get_parameter(name)
-        own = torch.empty_like(parameter, dtype=torch.bool, requires_grad=False).copy_(mask)
-        targets.append(Target(name, module, parameter, own))
-    return targets
-
-
-def _criterion_seed(context: StageContext) -> int:
-    return seeds.derive(context.member_seed, context.ordinal, 0, "criterion")
-
-
-def _plain_batches(data: DeviceData, size: int, context: StageContext) -> Iterator[Batch]:
-    """Yield what criteria look at: training images shuffled, as data may be sorted by class; the same each time."""
-    return data.plain_epoch(size, torch.Generator().manual_seed(_criterion_seed(context)))
-
-
-def _cross_entropy(model: nn.Module, batch: Batch) -> Tensor:
-    return F.cross_entropy(model(batch.images[0]), batch.labels)

@@ -24,7 +24,7 @@ from prunekit.errors import InputError, PrunekitError
 from prunekit.observations import checked_columns, checked_note
 from prunekit.protocols import Backbone, Dataset, DataSummary, Measure, Options
 from prunekit.registry import line_in, registry
-from prunekit.stages import PruneStage, Stage, TrainStage, plugin
+from prunekit.stages import PruneStage, Stage, TrainStage, plugin, stage_kind
 from prunekit.store import DamagedError, Store, StoredStage, digest
 from prunekit.study import columns_of
 
@@ -96,17 +96,15 @@ class Worker:
             return False
 
     def _run_stage(self, key: str, task: dict[str, Any]) -> None:
-        from prunekit.training import StageContext, prune
+        from prunekit.outcome import StageContext
 
-        kind: type[Stage] = TrainStage if "objective" in task["stage"] else PruneStage
-        stage = kind.model_validate(task["stage"], context={"registry": self.registry})
+        kind = stage_kind(task["stage"])
+        assert kind is not None  # who plans has validated it
+        stage: Stage = kind.model_validate(task["stage"], context={"registry": self.registry})
         begun = time.monotonic()
         member = self._member(task["seed"], task["parent"])
         context = StageContext(member_seed=task["seed"], ordinal=task["ordinal"], device=self.setup.device)
-        if isinstance(stage, TrainStage):
-            outcome = self._train(key, member, stage, context)
-        else:
-            outcome = prune(member.network, stage, self.data, context, masks=member.masks)
+        outcome = self._outcome(key, member, stage, context, task)
         record = {
             "seed": task["seed"],
             "ordinal": task["ordinal"],
@@ -119,8 +117,29 @@ class Worker:
         if emptied := [name for name, mask in outcome.masks.items() if not mask.any()]:
             self.emit({"event": "notice", "text": f"nothing is left of {', '.join(emptied)}"})
         weights = dict(member.network.state_dict())
-        history = {"epochs": outcome.history, "updates": [vars(update) for update in outcome.updates]}
-        self.store.save_stage(key, StoredStage(weights, outcome.masks, record), history)
+        history = {
+            "epochs": outcome.history,
+            "updates": [vars(update) for update in outcome.updates],
+            "selected": outcome.selected,
+        }
+        self.store.save_stage(key, StoredStage(weights, outcome.masks, record, outcome.kept, outcome.rounds), history)
+
+    def _outcome(self, key: str, member: _Member, stage: Stage, context: Any, task: dict[str, Any]) -> Any:
+        """Do what the stage says to the member's network."""
+        from prunekit.pruning import prune, rewind
+
+        if isinstance(stage, TrainStage):
+            return self._train(key, member, stage, context)
+        if isinstance(stage, PruneStage):
+            return prune(member.network, stage, self.data, context, masks=member.masks)
+        weights = self._weights_at(task["seed"], task["point"], stage.point[1])
+        return rewind(member.network, weights, context, masks=member.masks)
+
+    def _weights_at(self, seed: int, key: str | None, time: str | None) -> dict[str, Any]:
+        """Return the weights before the first stage, at the end of the stage with that key, or at a time in it."""
+        if key is None:
+            return dict(self._member(seed, None).network.state_dict())
+        return self.store.load_stage(key).weights if time is None else self.store.load_kept(key, time)
 
     def _train(self, key: str, member: _Member, stage: TrainStage, context: Any) -> Any:
         """Train a stage from its last finished epoch, keeping every further one."""
@@ -174,13 +193,13 @@ class Worker:
     # ------------------------------------------------------------------------------------------------- observations
 
     def _observe(self, task: dict[str, Any]) -> None:
-        from prunekit.network import ObservedNetwork, base_columns
-        from prunekit.training import deterministic
+        from prunekit.network import base_columns
+        from prunekit.outcome import deterministic
 
         key, split = task["key"], task["split"]
         measures: list[Measure] = [plugin("measure", each, self.registry) for each in task["measures"]]
         member = self._member(task["seed"], key)
-        observed = ObservedNetwork(member.network, self.data, split)
+        observed = self._observed(task["seed"], key, member, split)
         examples = getattr(self.data.source, split)
         record = {
             "seed": task["seed"],
@@ -201,6 +220,27 @@ class Worker:
                 columns = checked_columns(measure, measure.observe(observed), len(examples.ids))
                 note = checked_note(measure, measure.note(observed)) if measure.notes else {}
                 self.store.save_observation(key, split, columns, {**record, **note}, name)
+
+    def _observed(self, seed: int, key: str, member: _Member, split: Any) -> Any:
+        """Return the member as measures see it, with the stages that it went through."""
+        from prunekit.network import ObservedNetwork
+        from prunekit.past import StoredPastStage
+
+        def load(weights: dict[str, Any]) -> ObservedNetwork:
+            network = self._member(seed, None).network
+            network.load_state_dict(weights)
+            return ObservedNetwork(network, self.data, split)
+
+        def past() -> list[StoredPastStage]:
+            lineage: list[StoredPastStage] = []
+            here: str | None = key
+            while here is not None:
+                stage = StoredPastStage.read(self.store, here, load, lambda point: self._weights_at(seed, point, None))
+                lineage.insert(0, stage)
+                here = stage.parent
+            return lineage
+
+        return ObservedNetwork(member.network, self.data, split, past)
 
 
 @dataclass

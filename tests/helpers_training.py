@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from prunekit.data import DeviceData
 from prunekit.network import Network
+from prunekit.outcome import StageContext, StageOutcome
 from prunekit.protocols import ImageData, Split
 from prunekit.stages import TrainStage
-from prunekit.training import StageContext, StageOutcome, train
+from prunekit.training import train
 
 CONTEXT = StageContext(member_seed=5, ordinal=2)
 

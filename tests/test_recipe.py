@@ -65,7 +65,11 @@ def test_a_recipe_survives_the_round_trip(tiny: Path, tmp_path: Path) -> None:
         ("sparsity: 0.5", "sparsity: true", ["tiny.yaml:12", "sparsity", "number"]),
         ("from: dense", "from: dens", ["tiny.yaml:10", "from: there is no population 'dens'", "'dense'"]),
         ("  dense:\n", "  dense:\n    from: sparse\n", ["start from each other", "dense from sparse from dense"]),
-        ("objective: cross_entropy, epochs: 2", "epochs: 2", ["tiny.yaml:8", "an objective (it trains) or a schedule"]),
+        (
+            "objective: cross_entropy, epochs: 2",
+            "epochs: 2",
+            ["tiny.yaml:8", "one of an objective (it trains), a schedule"],
+        ),
         ("epochs: 2, ", "", ["tiny.yaml:8", "epochs: the key is missing"]),
         ("pruned: sparse", "pruned: spars", ["tiny.yaml:18", "there is no population 'spars'", "'sparse'"]),
         ("pruned: sparse", "pruned: dense", ["tiny.yaml:18", "compares 'dense' with itself"]),

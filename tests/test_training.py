@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.backends import cudnn
 
 from prunekit import Augmentation, Batch, InputError, Objective, PrunekitError, training
+from prunekit.outcome import StageContext
 from prunekit.plugins.objectives.cross_entropy import CrossEntropy
 from prunekit.plugins.optimizers.sgd import Sgd
 from prunekit.protocols import TrainableNetwork
 from prunekit.seeds import generator
-from prunekit.training import StageContext
 
 # ---------------------------------------------------------------------------------------------------- the loop itself
 

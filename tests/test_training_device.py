@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from prunekit import training
 from prunekit.data import DeviceData
 from prunekit.network import Network
-from prunekit.training import StageContext
+from prunekit.outcome import StageContext
 
 
 class Copies(TorchDispatchMode):

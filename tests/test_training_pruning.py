@@ -14,9 +14,10 @@ from torch.backends import cudnn
 
 from prunekit import Criterion, Progress, PruningContext, Schedule
 from prunekit.data import DeviceData
+from prunekit.outcome import StageContext
 from prunekit.protocols import ImageData, Split
+from prunekit.pruning import prune
 from prunekit.stages import PruneStage
-from prunekit.training import StageContext, prune
 
 
 def test_masked_weights_stay_exactly_zero_and_the_others_move() -> None:

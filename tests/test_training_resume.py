@@ -21,6 +21,7 @@ RESUMED = {
     "contrastive": {"objective": "supcon", "augment": "simclr", "prune": PRUNE},
     "head": {"only": "head", "lr_schedule": "cosine"},
     "bf16": {"precision": "bf16"},
+    "kept": {"keep": ["0it", "1ep", "10it"], "select": "best_validation", "prune": PRUNE},
     "contrastive bf16": {"objective": "simclr", "augment": "simclr", "precision": "bf16"},
 }
 
@@ -53,6 +54,9 @@ def test_an_interrupted_stage_ends_with_the_same_bits(options: dict[str, Any]) -
         assert equal(state(again), state(whole))
         assert equal(resumed.masks, result.masks)
         assert (resumed.history, resumed.updates) == (result.history, result.updates)
+        assert resumed.selected == result.selected
+        assert resumed.kept.keys() == result.kept.keys()
+        assert all(equal(weights, result.kept[time]) for time, weights in resumed.kept.items())
         for one, other in zip(reversed(later), reversed(checkpoints), strict=False):
             assert equal(one.tensors, other.tensors)
             assert json.loads(json.dumps(one.meta)) == other.meta
