@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -60,18 +62,77 @@ def size_of(batch: Any) -> int:
 
 def cut(batch: Any, count: int) -> Any:
     """Return the first ``count`` examples of a batch."""
+    return _part(batch, slice(count))
+
+
+def chunks(batch: Any, size: int) -> Iterator[Any]:
+    """Yield a batch in parts of ``size`` examples, the last one of what is left."""
+    for start in range(0, size_of(batch), size):
+        yield _part(batch, slice(start, start + size))
+
+
+def _part(batch: Any, which: slice) -> Any:
     if isinstance(batch, Batch):
-        return dataclasses.replace(batch, images=batch.images[:, :count], labels=batch.labels[:count])
+        return dataclasses.replace(batch, images=batch.images[:, which], labels=batch.labels[which])
     if isinstance(batch, Tensor):
-        return batch[:count]
-    return type(batch)(each[:count] for each in batch)
+        return batch[which]
+    make = getattr(type(batch), "_make", type(batch))  # a named tuple takes its fields one by one
+    return make(each[which] for each in batch)
+
+
+def device_of(context: PruningContext) -> torch.device:
+    """Return where the model is: inputs are moved there."""
+    return context.targets[0].parameter.device
+
+
+def logits_of(context: PruningContext, batch: Any) -> Tensor:
+    """Return what the model makes of a batch, [B, …]. Raises InputError where that is no tensor."""
+    outputs: object = context.model(inputs_of(batch).to(device_of(context)))
+    if not isinstance(outputs, Tensor):
+        raise InputError(f"it needs a model that returns a tensor, not a {type(outputs).__name__}")
+    return outputs
 
 
 def mean_loss(context: PruningContext, batch: Any) -> Tensor:
-    """Return the loss that the caller minimises, a mean over the batch; without one, cross-entropy."""
+    """Return the loss that the caller minimises, a mean over the batch; without one, cross-entropy.
+
+    Raises InputError where it is no scalar, or not finite.
+    """
     if context.loss is not None:
-        return context.loss(context.model, batch)
-    return F.cross_entropy(context.model(inputs_of(batch)), labels_of(batch))
+        return checked_loss(context.loss(context.model, batch))
+    labels = labels_of(batch)
+    return checked_loss(F.cross_entropy(logits_of(context, batch), labels.to(device_of(context))))
+
+
+def checked_loss(loss: Tensor) -> Tensor:
+    """Return ``loss``. Raises InputError where it is no scalar, or not finite: scores would not be numbers then."""
+    if loss.numel() != 1:
+        raise InputError(f"the loss is of shape {list(loss.shape)}: expected a scalar, its mean over the batch")
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise InputError(f"the loss of a batch of training data is {value}: look at the weights and the inputs")
+    return loss.sum()
+
+
+@contextmanager
+def requiring_gradients(parameters: Sequence[Tensor]) -> Iterator[None]:
+    """Let gradients of ``parameters`` be taken, of frozen ones too."""
+    before = [parameter.requires_grad for parameter in parameters]
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+    try:
+        with torch.enable_grad():
+            yield
+    finally:
+        for parameter, needed in zip(parameters, before, strict=True):
+            parameter.requires_grad_(needed)
+
+
+def gradients(value: Tensor, parameters: Sequence[Tensor], create_graph: bool = False) -> Sequence[Tensor]:
+    """Return the gradients of a scalar, zeros where it does not depend on a parameter. No ``.grad`` is touched."""
+    if not value.requires_grad:
+        return [torch.zeros_like(parameter) for parameter in parameters]
+    return torch.autograd.grad(value, parameters, create_graph=create_graph, allow_unused=True, materialize_grads=True)
 
 
 def mean_gradients(context: PruningContext, count: int | None) -> dict[str, Tensor]:
@@ -80,15 +141,12 @@ def mean_gradients(context: PruningContext, count: int | None) -> dict[str, Tens
     The model is taken in the mode that it is in. No ``.grad`` is touched.
     """
     parameters = [target.parameter for target in context.targets]
-    sums = [torch.zeros_like(parameter) for parameter in parameters]
+    sums = [torch.zeros_like(parameter, requires_grad=False) for parameter in parameters]
     seen = 0
-    with torch.enable_grad():
+    with requiring_gradients(parameters):
         for batch in first_examples(context, count):
             size = size_of(batch)
-            for total, gradient in zip(
-                sums, torch.autograd.grad(mean_loss(context, batch), parameters, allow_unused=True), strict=True
-            ):
-                if gradient is not None:
-                    total.add_(gradient, alpha=size)
+            for total, gradient in zip(sums, gradients(mean_loss(context, batch), parameters), strict=True):
+                total.add_(gradient, alpha=size)
             seen += size
     return {target.name: total / seen for target, total in zip(context.targets, sums, strict=True)}

@@ -1,0 +1,126 @@
+"""Wanda: a weight counts as much as it is large, and as its input is."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from prunekit import Criterion, InputError, PruningContext, register
+
+from ._examples import first_examples, logits_of
+from ._modes import scoring
+
+_Layer = nn.Linear | _ConvNd
+
+
+@register("wanda", source="Sun et al. 2023, arXiv 2306.11695, eq. 1")
+class Wanda(Criterion):
+    """Keep the weights of largest |θ| · ‖x‖₂, x the input feature that the weight is multiplied with.
+
+    The paper compares weights of the same output: prune ``within: row``. The norm of a linear layer's feature is taken
+    over all examples and, where there are any, tokens; that of a convolution's input channel over all examples and all
+    positions of the map, padding not counted. A grouped convolution's filter has the channels of its group. Norms of
+    weights used several times, by one layer or by tied ones, add up as one longer x. It needs no labels.
+    """
+
+    needs_data: ClassVar[bool] = True
+
+    examples: int | None = Field(default=128, ge=1)
+    """Training examples that inputs are looked at of; null: all. 128 as in the paper."""
+
+    @property
+    def reading(self) -> str:
+        """Say of which inputs norms are taken."""
+        return (
+            f"{self.name}: ‖x‖ of inputs of the network as it is before the update, all layers at once (the authors' "
+            "code prunes block after block, each behind pruned ones); of convolutions by input channel"
+        )
+
+    def scores(self, context: PruningContext) -> dict[str, Tensor]:
+        """Return |θ| · ‖x‖₂.
+
+        Raises InputError where a target is a bias, or a weight whose inputs cannot be seen: one that is used without
+        its layer being called, or never.
+        """
+        for target in context.targets:
+            if target.parameter is not getattr(target.module, "weight", None):
+                raise InputError(f"it has no score for {target.name}, a bias: take it out of what is pruned (targets)")
+        norms = _Norms(context)
+        with scoring(context.model), torch.no_grad(), norms.watching():
+            for batch in first_examples(context, self.examples):
+                logits_of(context, batch)
+        if unseen := ", ".join(target.name for target in context.targets if not norms.saw(target.parameter)):
+            raise InputError(
+                f"it never saw an input of {unseen}: the model uses the weight without calling its layer, or not at "
+                f"all; exclude it (targets: {{exclude: [{unseen}]}})"
+            )
+        return {t.name: t.parameter.detach().abs() * norms.of(t.parameter) for t in context.targets}
+
+
+class _Norms:
+    """Norms of the inputs of the layers that use the targets' weights, from hooks on these layers."""
+
+    def __init__(self, context: PruningContext) -> None:
+        names = {id(target.parameter): target.name for target in context.targets}
+        self._users: dict[int, list[_Layer]] = {key: [] for key in names}
+        self._norms: dict[int, Tensor] = {}
+        for module in context.model.modules():
+            for parameter in module.parameters(recurse=False):
+                name = names.get(id(parameter))
+                if name is not None and not isinstance(module, _Layer):
+                    raise InputError(
+                        f"it cannot tell inputs of {name}, which a {type(module).__name__} uses too: exclude it "
+                        f"(targets: {{exclude: [{name}]}})"
+                    )
+                if name is not None and isinstance(module, _Layer):
+                    self._users[id(parameter)].append(module)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Look at every input."""
+        modules = [module for users in self._users.values() for module in users]
+        hooks = [module.register_forward_pre_hook(self._look, with_kwargs=True) for module in modules]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _look(self, module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+        features: Tensor = inputs[0] if inputs else named["input"]
+        spatial = len(module.kernel_size) if isinstance(module, _ConvNd) else 0
+        channels = features.movedim(-1 - spatial, 0).flatten(1)
+        norm = torch.linalg.vector_norm(channels, dim=1, dtype=torch.promote_types(features.dtype, torch.float32))
+        before = self._norms.get(id(module))
+        self._norms[id(module)] = norm if before is None else before.hypot(norm)  # squares could overflow
+
+    def saw(self, weight: Tensor) -> bool:
+        """Whether all layers that have the weight were called."""
+        return all(id(module) in self._norms for module in self._users[id(weight)])
+
+    def of(self, weight: Tensor) -> Tensor:
+        """Return ‖x‖ for every element of the weight, in a shape that broadcasts to its."""
+        norms = [_by_weight(module, self._norms[id(module)]) for module in self._users[id(weight)]]
+        return functools.reduce(torch.hypot, norms)
+
+
+def _by_weight(module: _Layer, norm: Tensor) -> Tensor:
+    """Return the norms [inputs] in a shape that broadcasts to the weight's.
+
+    A linear layer's weight is [outputs, inputs], a convolution's [outputs, inputs / groups, …], its outputs in order of
+    groups, a transposed one's [inputs, outputs / groups, …].
+    """
+    if isinstance(module, nn.Linear):
+        return norm[None, :]
+    spatial = (1,) * len(module.kernel_size)
+    if module.transposed:
+        return norm.view(-1, 1, *spatial)
+    rows = norm.view(module.groups, -1).repeat_interleave(module.out_channels // module.groups, dim=0)
+    return rows.view(module.out_channels, -1, *spatial)
