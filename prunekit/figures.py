@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,7 +90,7 @@ class Line:
     high: tuple[float | None, ...] = ()
     chance: tuple[float | None, ...] = ()
     """What chance alone gives, or none at all: drawn dashed in the line's colour."""
-    dashed: bool = False
+    dashed: bool = field(default=False, kw_only=True)
     """Whether it is a level to hold others against: dashed, without marks, its interval a band."""
 
 

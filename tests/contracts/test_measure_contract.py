@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+from helpers_lineage import past_of
 from helpers_umap import stand_in
 
 from prunekit.comparison import Comparison
@@ -30,9 +31,10 @@ BANK = np.random.default_rng(98).random((40, 6), dtype=np.float32)
 
 
 class Member:
-    """A member with features and logits of its own."""
+    """A member with features and logits of its own; of ten seeds in a row all were pruned or none, and fine-tuned."""
 
     def __init__(self, seed, examples, classes):
+        self._seed = seed
         rng = np.random.default_rng(seed)
         self._logits = rng.normal(size=(examples, classes)).astype(np.float32)
         self._features = rng.random((examples, 6)).astype(np.float32)
@@ -52,6 +54,15 @@ class Member:
     def representations(self, probes, *, pool):
         for probe in ("stem", "groups.0"):
             yield Representation(probe, BANK, self._features)
+
+    def past(self):
+        return past_of(self._seed, pruned=self._seed // 10 % 2 == 1)
+
+    def loss(self, part):
+        return 0.1 + 0.01 * self._seed
+
+    def accuracy(self, part):
+        return None if part == "test" else 0.9 - 0.001 * self._seed
 
     def layers(self):
         zeros = int(256 * self._features[0, 0])

@@ -1,0 +1,140 @@
+"""What pruning in rounds does to the weights and the loss: linear against exponential. Nothing here is a plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+import numpy as np
+
+from prunekit import CurvePanel, Curves, Line
+
+from ._settings import MOST_PANELS, Pruned, by_criterion, by_seed, by_sparsity, centre, line, percent, seeds
+from ._statistics import Floats
+
+MOST_CRITERIA = 3
+"""Criteria that a figure shows, with a line for each schedule."""
+
+
+def round_figures(populations: Sequence[Pruned]) -> list[Curves]:
+    """Return linear against exponential, for each sparsity: ΔL by number of rounds, then round by round.
+
+    A criterion with several λ is shown with the one whose mean ΔL is smallest. None where there is one schedule.
+    """
+    figures: list[Curves] = []
+    sparsities = by_sparsity(populations)
+    for sparsity in list(sparsities)[-MOST_PANELS:]:
+        where = f".{100 * sparsity:.6g}" if len(sparsities) > 1 else ""
+        lines = _lines(sparsities[sparsity])
+        if lines:
+            figures += _by_number(lines, sparsity, where)
+            figures += _round_by_round(lines, sparsity, where)
+    return figures
+
+
+Best = Mapping[int, Pruned]
+"""By number of rounds: the population of the λ whose mean ΔL is smallest."""
+
+
+def _lines(populations: Sequence[Pruned]) -> dict[tuple[str, str], Best]:
+    """Return what is compared by criterion and schedule: criteria that follow several schedules for several rounds."""
+    found: dict[tuple[str, str], Best] = {}
+    shown = 0
+    criteria = by_criterion(populations)
+    ordered = sorted(criteria, key=lambda each: criteria[each][0].setting.regularisation is None)  # those with λ first
+    for criterion in ordered:
+        group = criteria[criterion]
+        schedules = sorted({each.setting.schedule for each in group if each.setting.rounds > 1})
+        if len(schedules) < 2 or shown == MOST_CRITERIA:
+            continue
+        shown += 1
+        for schedule in schedules:
+            mine = [each for each in group if each.setting.schedule == schedule or each.setting.rounds == 1]
+            mine.sort(key=lambda each: each.setting.rounds)
+            rounds = groupby(mine, key=lambda each: each.setting.rounds)
+            best = {count: min(some, key=_mean_delta) for count, some in rounds}
+            found[criterion, schedule] = best
+    return found
+
+
+def _mean_delta(pruned: Pruned) -> float:
+    value = pruned.mean("delta")
+    return np.inf if value is None else value
+
+
+def _name(key: tuple[str, str]) -> str:
+    return ", ".join(key)
+
+
+def _by_number(lines: Mapping[tuple[str, str], Best], sparsity: float, where: str) -> list[Curves]:
+    """Return ΔL and ‖Δθ‖² by number of rounds."""
+    rounds = sorted({count for best in lines.values() for count in best})
+    if len(rounds) < 2:
+        return []
+    panels = []
+    for key, name in (("delta", "ΔL"), ("squared_change", "‖Δθ‖²")):
+        drawn = []
+        for each, best in lines.items():
+            ends = [centre(by_seed([best[n]] if n in best else [], key), log=True) for n in rounds]
+            if any(y is not None for y, _, _ in ends):
+                drawn.append(line(_name(each), [str(n) for n in rounds], ends))
+        if drawn:
+            panels.append(CurvePanel(name, tuple(drawn), log=True))
+    if not panels:
+        return []
+    everything = [pruned for best in lines.values() for pruned in best.values()]
+    return [
+        Curves(
+            name=f"loss_change.schedules{where}",
+            title="Schedules: ΔL by number of rounds",
+            caption=f"{' and '.join(panel.y_name for panel in panels)} by number of rounds π with {percent(sparsity)} "
+            f"of the weights pruned, geometric means over {seeds(everything)}, with 95 % intervals over seeds. Of each "
+            "criterion and π the λ with the smallest mean ΔL.",
+            x_name="rounds π",
+            panels=tuple(panels),
+        )
+    ]
+
+
+def _round_by_round(lines: Mapping[tuple[str, str], Best], sparsity: float, where: str) -> list[Curves]:
+    """Return ‖Δθ‖² of every round, and ΔL after it where that was observed, of the largest number of rounds."""
+    most = max(count for best in lines.values() for count in best)
+    shown = {_name(key): best[most] for key, best in lines.items() if most in best}
+    if most < 2 or len(shown) < 2:
+        return []
+    panels = []
+    for name, key in (("‖Δθ‖² of the round", "squared_changes"), ("ΔL after the round", "deltas")):
+        drawn = [found for title, pruned in shown.items() for found in _steps(title, pruned, key)]
+        if drawn:
+            panels.append(CurvePanel(name, tuple(drawn), log=True))
+    if not panels:
+        return []
+    return [
+        Curves(
+            name=f"loss_change.rounds{where}",
+            title=f"Schedules: round by round, {most} rounds",
+            caption=f"{' and '.join(panel.y_name for panel in panels)} with {percent(sparsity)} of the weights pruned "
+            f"in {most} rounds, geometric means over {seeds(list(shown.values()))}, with 95 % intervals over seeds. "
+            "Of each criterion the λ with the smallest mean ΔL.",
+            x_name="round",
+            panels=tuple(panels),
+        )
+    ]
+
+
+def _steps(name: str, pruned: Pruned, key: str) -> list[Line]:
+    """Return a line over the rounds, or none where nothing was noted of them."""
+    noted = [note[key] for note in pruned.notes if note[key]]
+    if not noted:
+        return []
+    length = min(map(len, noted))
+    members = np.array([[np.nan if value is None else value for value in each[:length]] for each in noted], np.float64)
+    ends = [centre(_there(members[:, i]), log=True) for i in range(length)]
+    if all(y is None for y, _, _ in ends):
+        return []
+    return [line(name, [float(i + 1) for i in range(length)], ends)]
+
+
+def _there(values: Floats) -> Floats:
+    found: Floats = values[np.isfinite(values)]
+    return found

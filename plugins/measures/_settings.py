@@ -1,0 +1,296 @@
+"""Pruned populations by their setting: numbers over seeds, and how they go along λ. Nothing here is a plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from prunekit import CurvePanel, Curves, Line, Number, PopulationColumns, StudyColumns
+
+from ._lineage import DEFAULT_CRITERION, Setting
+from ._statistics import ROUNDING, Floats, known, spread, student_t
+
+MOST_PANELS = 4
+"""Numbers of rounds that a figure shows, and sparsities that have figures of their own."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pruned:
+    """A pruned population as a measure noted it."""
+
+    name: str
+    setting: Setting
+    seeds: tuple[int, ...]
+    """[M]: of the members."""
+    notes: Sequence[Mapping[str, Any]]
+    """[M]."""
+
+    @classmethod
+    def of(cls, population: PopulationColumns, measure: str) -> Pruned | None:
+        """Return a population; None where no stage pruned its members."""
+        notes = population.notes(measure)
+        if not notes or notes[0]["pruning"] is None:
+            return None
+        return cls(population.name, Setting(**notes[0]["pruning"]), population.seeds[: len(notes)], notes)
+
+    def values(self, key: str) -> Floats:
+        """Return a number of every member, [M], not a number where it does not exist."""
+        return np.array([np.nan if note[key] is None else note[key] for note in self.notes], dtype=np.float64)
+
+    def mean(self, key: str) -> float | None:
+        """Return the mean over the members that have the number; None where none has it."""
+        return mean(self.values(key))
+
+    def number(self, key: str, factor: float = 1) -> Number:
+        """Return mean, standard deviation and 95 % interval over the members that have the number."""
+        return number(factor * self.values(key))
+
+
+def pruned_populations(study: StudyColumns, measure: str) -> list[Pruned]:
+    """Return the populations that a stage pruned, in the order of the study."""
+    found = (Pruned.of(population, measure) for population in study.populations.values())
+    return [each for each in found if each is not None]
+
+
+def mean(values: Floats) -> float | None:
+    """Return the mean of the numbers that exist."""
+    there = values[np.isfinite(values)]
+    return float(there.mean()) if len(there) else None
+
+
+def number(values: Floats) -> Number:
+    """Return mean, standard deviation and 95 % interval of the numbers that exist."""
+    there = values[np.isfinite(values)]
+    return Number(mean(there), spread=spread(there), interval=t_interval(there)) if len(there) else Number(None)
+
+
+def t_interval(values: Floats) -> tuple[float, float] | None:
+    """Return the 95 % interval of a mean by Student's t; None for fewer than two values."""
+    std = spread(values)
+    if std is None:
+        return None
+    reach = student_t(len(values) - 1) * std / np.sqrt(len(values))
+    return float(values.mean() - reach), float(values.mean() + reach)
+
+
+def as_json(pruned: Pruned, keys: Sequence[str]) -> dict[str, Any]:
+    """Return the setting, and of each number mean, std, interval and members."""
+    found: dict[str, Any] = pruned.setting.as_json()
+    for key in keys:
+        said = pruned.number(key)
+        members = [known(value) for value in pruned.values(key)]
+        found[key] = {"mean": said.value, "std": said.spread, "interval": said.interval, "members": members}
+    return found
+
+
+def own(population: PopulationColumns, measure: str, key: str) -> dict[str, Any]:
+    """Return the one number that is noted of a population that no stage pruned: mean and members."""
+    values = [note[key] for note in population.notes(measure)]
+    return {key: {"mean": mean(np.array([np.nan if each is None else each for each in values])), "members": values}}
+
+
+def by_sparsity(populations: Sequence[Pruned]) -> dict[float, list[Pruned]]:
+    """Return the populations by what they were pruned to, ascending: a correlation across would show but that."""
+    found: dict[float, list[Pruned]] = {}
+    for each in sorted(populations, key=lambda each: each.setting.sparsity):
+        found.setdefault(each.setting.sparsity, []).append(each)
+    return found
+
+
+def by_criterion(populations: Sequence[Pruned]) -> dict[str, list[Pruned]]:
+    """Return the populations by criterion: magnitude, which others are held against, then the order of the study."""
+    found: dict[str, list[Pruned]] = {
+        DEFAULT_CRITERION: [each for each in populations if each.setting.criterion == DEFAULT_CRITERION]
+    }
+    for each in populations:
+        if each.setting.criterion != DEFAULT_CRITERION:
+            found.setdefault(each.setting.criterion, []).append(each)
+    return {criterion: group for criterion, group in found.items() if group}
+
+
+def percent(share: float) -> str:
+    """Return a sparsity as text: ``95.6 %``."""
+    return f"{100 * share:.6g} %"
+
+
+def lambda_name(value: float) -> str:
+    """Return λ as text: ``0``, ``1e-5``, ``0.1``, ``100``."""
+    mantissa, _, exponent = f"{value:.0e}".partition("e")
+    if 0 < value < 0.01 and np.isclose(float(f"{value:.0e}"), value, rtol=ROUNDING):
+        return f"{mantissa}e{int(exponent)}"
+    return f"{value:g}"
+
+
+def setting_name(setting: Setting) -> str:
+    """Return criterion, λ and rounds as text: ``qm, λ = 1e-3, 14 rounds``."""
+    parts = [setting.criterion]
+    parts += [f"λ = {lambda_name(setting.regularisation)}"] if setting.regularisation is not None else []
+    parts += [f"{setting.rounds} rounds"] if setting.rounds > 1 else []
+    return ", ".join(parts)
+
+
+# ------------------------------------------------------------------------------------------------- numbers over seeds
+
+
+def by_seed(populations: Sequence[Pruned], key: str) -> Floats:
+    """Return a number of every seed, [S]: populations of the same setting are averaged; without what does not exist."""
+    found: dict[int, list[float]] = {}
+    for each in populations:
+        for seed, value in zip(each.seeds, each.values(key).tolist(), strict=True):
+            if np.isfinite(value):
+                found.setdefault(seed, []).append(value)
+    return np.array([np.mean(values) for values in found.values()])
+
+
+Ends = tuple[float | None, float | None, float | None]
+
+
+def centre(values: Floats, *, log: bool) -> Ends:
+    """Return the mean and the ends of its 95 % interval by Student's t; with ``log`` those of the logarithms.
+
+    A mean of logarithms, as e to its power, is the geometric mean; None where a value is not above 0.
+    """
+    if not len(values) or (log and values.min() <= 0):
+        return None, None, None
+    if log:
+        return tuple(None if end is None else float(np.exp(end)) for end in centre(np.log(values), log=False))  # type: ignore[return-value]
+    low, high = t_interval(values) or (None, None)
+    return float(values.mean()), low, high
+
+
+def line(name: str, x: Sequence[float | str], ends: Sequence[Ends], *, dashed: bool = False) -> Line:
+    """Return a line through means with their intervals."""
+    y, low, high = zip(*ends, strict=True)
+    some = any(end is not None for end in low)
+    return Line(name, tuple(x), y, low if some else (), high if some else (), dashed=dashed)
+
+
+# ------------------------------------------------------------------------------------------------------------- along λ
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number that a figure shows."""
+
+    key: str
+    name: str
+    log: bool = False
+    factor: float = 1.0
+
+
+def lambda_figures(
+    populations: Sequence[Pruned],
+    quantities: Sequence[Quantity],
+    name: str,
+    title: str,
+    said: Callable[[Sequence[Pruned]], str],
+) -> list[Curves]:
+    """Return numbers against λ by criterion, a figure for each sparsity and schedule, a panel for each π and quantity.
+
+    A criterion without λ is a dashed level; pruning by magnitude is the same whatever π is. None where no criterion has
+    two λ. ``said`` says in a sentence what the populations of a figure show.
+    """
+    figures = []
+    sparsities = by_sparsity(populations)
+    for sparsity in list(sparsities)[-MOST_PANELS:]:
+        schedules = _by_schedule(sparsities[sparsity])
+        for schedule, group in schedules.items():
+            panels = _panels(group, quantities)
+            if not panels:
+                continue
+            parts = ([percent(sparsity)] if len(sparsities) > 1 else []) + ([schedule] if len(schedules) > 1 else [])
+            figures.append(
+                Curves(
+                    name=".".join([name, *(part.replace(" %", "") for part in parts)]),
+                    title=f"{title}: {', '.join(parts)}" if parts else title,
+                    caption=_caption(group, quantities, panels, sparsity) + said(group),
+                    x_name="λ",
+                    panels=tuple(panels),
+                )
+            )
+    return figures
+
+
+def _by_schedule(populations: Sequence[Pruned]) -> dict[str, list[Pruned]]:
+    """Return the populations by schedule; in one round all are the same, and belong to each."""
+    schedules = list(dict.fromkeys(each.setting.schedule for each in populations if each.setting.rounds > 1))
+    once = [each for each in populations if each.setting.rounds == 1]
+    if not schedules:
+        return {"": once}
+    magnitude = [each for each in populations if each.setting.criterion == DEFAULT_CRITERION]
+    found = {}
+    for schedule in schedules:
+        mine = [each for each in populations if each in once or each in magnitude or each.setting.schedule == schedule]
+        if _rounds(mine, schedule):
+            found[schedule] = mine
+    return found or {"": once}
+
+
+def _rounds(populations: Sequence[Pruned], schedule: str | None = None) -> list[int]:
+    """Return the numbers of rounds at which a criterion has several λ, ascending."""
+    lambdas: dict[tuple[int, str], set[float]] = {}
+    for setting in (each.setting for each in populations):
+        if setting.regularisation is not None and schedule in (None, setting.schedule):
+            lambdas.setdefault((setting.rounds, setting.criterion), set()).add(setting.regularisation)
+    return sorted({rounds for (rounds, _), values in lambdas.items() if len(values) > 1})
+
+
+def _panels(populations: Sequence[Pruned], quantities: Sequence[Quantity]) -> list[CurvePanel]:
+    rounds = _rounds(populations)[-MOST_PANELS:]
+    shown = [each.setting.regularisation for each in populations if each.setting.rounds in rounds]
+    lambdas = sorted({value for value in shown if value is not None})
+    names = [lambda_name(value) for value in lambdas]
+    panels = []
+    for count in rounds:
+        for quantity in quantities:
+            lines = []
+            for criterion, group in by_criterion(populations).items():
+                mine = [each for each in group if each.setting.rounds == count]
+                mine = mine or (group if criterion == DEFAULT_CRITERION else [])
+                lines += _line(criterion, mine, lambdas, names, quantity)
+            if lines:
+                heading = f"{count} round{'s' * (count > 1)}"
+                panels.append(CurvePanel(quantity.name, tuple(lines), title=heading, log=quantity.log))
+    return panels
+
+
+def _line(
+    criterion: str, populations: Sequence[Pruned], lambdas: Sequence[float], names: Sequence[str], quantity: Quantity
+) -> list[Line]:
+    """Return the line of a criterion, or none where it has no numbers."""
+
+    def ends(chosen: Sequence[Pruned]) -> Ends:
+        return centre(quantity.factor * by_seed(chosen, quantity.key), log=quantity.log)
+
+    level = [each for each in populations if each.setting.regularisation is None]
+    if level:
+        found = [ends(level)] * len(lambdas)
+    else:
+        found = [ends([each for each in populations if each.setting.regularisation == value]) for value in lambdas]
+    return [line(criterion, names, found, dashed=bool(level))] if any(y is not None for y, _, _ in found) else []
+
+
+def _caption(
+    populations: Sequence[Pruned], quantities: Sequence[Quantity], panels: Sequence[CurvePanel], sparsity: float
+) -> str:
+    lines = [line for panel in panels for line in panel.lines]
+    some = " and ".join(dict.fromkeys(quantity.name for quantity in quantities))
+    kinds = {quantity.log for quantity in quantities}
+    means = {True: "geometric means", False: "means"}
+    text = f"{some} against λ with {percent(sparsity)} of the weights pruned, "
+    text += f"{' or '.join(means[kind] for kind in sorted(kinds, reverse=True))} over {seeds(populations)}."
+    if any(line.low for line in lines):
+        text += " Vertical bars and bands: 95 % intervals over seeds."
+    if levels := list(dict.fromkeys(line.name for line in lines if line.dashed)):
+        text += f" Dashed: {' and '.join(levels)}, which {'has' if len(levels) == 1 else 'have'} no λ."
+    return text
+
+
+def seeds(populations: Sequence[Pruned]) -> str:
+    """Say how many seeds the populations have: ``5 seeds``, ``3 to 5 seeds``."""
+    counts = sorted({len(each.seeds) for each in populations})
+    ends = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    return f"{ends} seed{'s' * (counts[-1] > 1)}"

@@ -1,0 +1,154 @@
+"""How well pruning preserved the training loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from prunekit import Column, Comparison, Headline, Measure, ObservedMember, StudyColumns, Summary, Table, register
+
+from ._lineage import Pruning, difference, last_pruning, losses, size, training_loss
+from ._rounds import round_figures
+from ._settings import (
+    Pruned,
+    Quantity,
+    as_json,
+    by_criterion,
+    by_sparsity,
+    lambda_figures,
+    own,
+    percent,
+    pruned_populations,
+    setting_name,
+)
+from ._statistics import known
+
+DELTA = Quantity("delta", "ΔL", log=True)
+KEYS = ("delta", "before", "after", "squared_change")
+
+
+@register("loss_change", source="Laurent et al. 2020, arXiv 2006.12279: ΔL, ‖Δθ‖²")
+class LossChange(Measure):
+    """Loss change: ΔL = |L(θ + Δθ) − L(θ)|, how far pruning itself moves the training loss.
+
+    L is the mean cross-entropy of all training images, un-augmented, in eval mode; θ is the network that the last
+    pruning stage was given, θ + Δθ what it left. Costs two passes over the training images per member.
+    """
+
+    notes = True
+    published_keys = KEYS
+
+    per_round: bool = False
+    """Also compute ΔL after every round: a pass over the training images for each."""
+
+    def note(self, member: ObservedMember) -> dict[str, Any]:
+        """Return L before and after the last pruning stage and what each round changed; of others L alone."""
+        pruning = last_pruning(member)
+        if pruning is None:
+            return {"pruning": None, "loss": training_loss(member)}
+        found = {"pruning": pruning.setting.as_json(), **losses(pruning)}
+        changes = pruning.squared_change
+        found["squared_changes"] = changes
+        found["squared_change"] = _total(changes)
+        found["deltas"] = self._by_round(pruning, found["before"])
+        return found
+
+    def _by_round(self, pruning: Pruning, before: float | None) -> list[float | None] | None:
+        """Return ΔL after every round; None where it is not asked for, or there is no network before."""
+        if not self.per_round or before is None:
+            return None
+        rounds = range(len(pruning.stage.updates))
+        return [size(difference(training_loss(pruning.stage.after(i)), before)) for i in rounds]
+
+    def summarise(self, study: StudyColumns, comparisons: Sequence[Comparison]) -> Summary:
+        """Tabulate every population that was pruned, and draw ΔL against λ and rounds."""
+        pruned = pruned_populations(study, self.name)
+        found = {each.name: each for each in pruned}
+        rest = {name: population for name, population in study.populations.items() if name not in found}
+        summary = Summary(
+            populations={each.name: as_json(each, (*KEYS, "change")) for each in pruned}
+            | {name: own(population, self.name, "loss") for name, population in rest.items()},
+            headline=_headline(pruned),
+            figures=lambda_figures(pruned, [DELTA], "loss_change.lambda", "ΔL against λ", _smallest),
+        )
+        summary.figures += round_figures(pruned)
+        if pruned:
+            summary.tables.append(_table(pruned))
+            summary.readings.append(
+                "loss_change: ΔL = |L(θ + Δθ) − L(θ)| of the last stage that pruned without training, L the mean "
+                "cross-entropy of the training images, un-augmented; ‖Δθ‖² the sum of θ² of the weights that it set "
+                "to zero, over all of its rounds"
+            )
+        for each in comparisons:
+            summary.comparisons.append(_compared(found.get(each.pruned)))
+            summary.clauses.append(_clause(found.get(each.pruned)))
+        return summary
+
+
+def _total(changes: Sequence[float | None]) -> float | None:
+    """Return ‖Δθ‖² of all rounds: no weight is pruned twice. None where one of them was not recorded."""
+    there = [change for change in changes if change is not None]
+    return known(sum(there)) if len(there) == len(changes) > 0 else None
+
+
+def _headline(pruned: Sequence[Pruned]) -> Headline | None:
+    numbers = {each.name: number for each in pruned if (number := each.number("delta")).value is not None}
+    note = "ΔL: |training loss after pruning − before|, mean ± standard deviation (ddof 1) over members"
+    return Headline("ΔL", ".3g", populations=numbers, note=note) if numbers else None
+
+
+def _table(pruned: Sequence[Pruned]) -> Table:
+    unknown = [each.name for each in pruned if each.mean("before") is None]
+    return Table(
+        title="Loss change",
+        columns=(
+            Column("Population"),
+            Column("ΔL", ".3g", key="delta"),
+            Column("L before", ".3g", key="before"),
+            Column("L after", ".3g", key="after"),
+            Column("‖Δθ‖²", ".3g", key="squared_change"),
+        ),
+        rows=[(each.name, *(each.number(key) for key in KEYS)) for each in pruned],
+        note="Mean ± standard deviation (ddof 1) over members. L: training loss right before and after the last "
+        "pruning stage, un-augmented; ΔL: the absolute value of its change. ‖Δθ‖²: Σθ² of the weights set to zero. "
+        "Populations that no stage pruned are left out." + _without_before(unknown),
+        about=tuple((each.name,) for each in pruned),
+    )
+
+
+def _without_before(names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return f" Pruned at initialisation, where there is no network before, and so no ΔL: {some}."
+
+
+def _compared(pruned: Pruned | None) -> dict[str, Any] | None:
+    return None if pruned is None else {key: pruned.mean(key) for key in (*KEYS, "change")}
+
+
+def _clause(pruned: Pruned | None) -> str:
+    """Say where pruning took the training loss; "" where nothing was pruned or there is no loss before."""
+    if pruned is None:
+        return ""
+    before, after, delta = (pruned.mean(key) for key in ("before", "after", "delta"))
+    if before is None or after is None or delta is None:
+        return ""
+    return f"pruning itself took the training loss from {before:.3g} to {after:.3g} (ΔL = {delta:.3g})"
+
+
+def _smallest(pruned: Sequence[Pruned]) -> str:
+    """Say which setting preserves the loss best, of each sparsity."""
+    sparsities = by_sparsity(pruned)
+    parts = []
+    for sparsity, group in sparsities.items():
+        means = [(value, each) for each in group if (value := each.mean("delta")) is not None]
+        if means:
+            value, best = min(means, key=lambda each: each[0])
+            where = f" at {percent(sparsity)}" if len(sparsities) > 1 else ""
+            level = [each[0] for each in means if each[1] in by_criterion(group).get("magnitude", [])]
+            against = (
+                f", against {min(level):.3g} of magnitude" if level and best.setting.criterion != "magnitude" else ""
+            )
+            parts.append(f" The smallest mean{where} is that of {setting_name(best.setting)}: {value:.3g}{against}.")
+    return "".join(parts)

@@ -1,0 +1,128 @@
+"""What pruning costs on the validation images, before and after fine-tuning, and whether ΔL tells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from prunekit import Column, Comparison, Headline, Measure, ObservedMember, StudyColumns, Summary, Table, register
+
+from ._finding import AFTER, BEFORE, DELTA, findings, relation_table, relations, scatters
+from ._lineage import difference, last_pruning, losses, validation_error
+from ._settings import Pruned, Quantity, as_json, lambda_figures, own, pruned_populations
+
+KEYS = (BEFORE, AFTER)
+QUANTITIES = (
+    Quantity(BEFORE, "gap before fine-tuning, points", factor=100),
+    Quantity(AFTER, "gap after fine-tuning, points", factor=100),
+)
+
+
+@register("validation_gap", source="Laurent et al. 2020, arXiv 2006.12279: gap before and after fine-tuning")
+class ValidationGap(Measure):
+    """Validation gap: validation error of the pruned network less that of the one that was pruned.
+
+    Right after pruning (before), and after it was trained again (after). Beside it stands ΔL, for Spearman's ρ between
+    both. Costs two passes over the training images and three over the validation images per member. The test images
+    play no part.
+    """
+
+    notes = True
+    published_keys = KEYS
+
+    def note(self, member: ObservedMember) -> dict[str, Any]:
+        """Return validation errors, gaps and ΔL of the last pruning stage; of others the validation error alone."""
+        pruning = last_pruning(member)
+        if pruning is None:
+            return {"pruning": None, "error": validation_error(member)}
+        original, pruned = validation_error(pruning.original), validation_error(pruning.pruned)
+        tuned = validation_error(pruning.tuned)
+        return {
+            "pruning": pruning.setting.as_json(),
+            "original": original,
+            "pruned": pruned,
+            "tuned": tuned,
+            BEFORE: difference(pruned, original),
+            AFTER: difference(tuned, original),
+            DELTA: losses(pruning)["delta"],
+        }
+
+    def summarise(self, study: StudyColumns, comparisons: Sequence[Comparison]) -> Summary:
+        """Tabulate the gaps, correlate them with ΔL, and draw them against λ, ΔL and each other."""
+        pruned = pruned_populations(study, self.name)
+        found = {each.name: each for each in pruned}
+        rest = {name: population for name, population in study.populations.items() if name not in found}
+        related = relations(pruned)
+        summary = Summary(
+            populations={each.name: as_json(each, ("original", "pruned", "tuned", *KEYS)) for each in pruned}
+            | {name: own(population, self.name, "error") for name, population in rest.items()},
+            findings=findings(related),
+            headline=_headline(pruned),
+            figures=[
+                *lambda_figures(pruned, QUANTITIES, "validation_gap.lambda", "Validation gap against λ", _nothing),
+                *scatters(pruned, "validation_gap"),
+            ],
+        )
+        if pruned:
+            summary.tables.append(_table(pruned))
+            summary.readings.append(
+                "validation_gap: validation error less that of the network that the last pruning stage was given, "
+                "right after that stage (before) and at the end of the stages that follow (after); no test image is "
+                "looked at"
+            )
+        if related:
+            summary.tables.append(relation_table(related))
+        for comparison in comparisons:
+            mine = found.get(comparison.pruned)
+            summary.comparisons.append(None if mine is None else {key: mine.mean(key) for key in (*KEYS, DELTA)})
+            summary.clauses.append(_clause(mine))
+        return summary
+
+
+def _nothing(pruned: Sequence[Pruned]) -> str:
+    return ""
+
+
+def _headline(pruned: Sequence[Pruned]) -> Headline | None:
+    """Take the gap after fine-tuning; before, where nothing was fine-tuned."""
+    key = AFTER if any(each.mean(AFTER) is not None for each in pruned) else BEFORE
+    numbers = {each.name: each.number(key, 100) for each in pruned if each.mean(key) is not None}
+    when = "after fine-tuning" if key == AFTER else "right after pruning"
+    note = f"gap: validation error {when} less that of the network that was pruned, mean ± standard deviation (ddof 1)"
+    return Headline("gap, points", "+z.2f", populations=numbers, note=f"{note} over members") if numbers else None
+
+
+def _table(pruned: Sequence[Pruned]) -> Table:
+    return Table(
+        title="Validation gap",
+        columns=(
+            Column("Population"),
+            Column("Error of the original", ".2%"),
+            Column("Gap before, points", "+z.2f", key=BEFORE),
+            Column("Gap after, points", "+z.2f", key=AFTER),
+        ),
+        rows=[(each.name, each.number("original"), *(each.number(key, 100) for key in KEYS)) for each in pruned],
+        note="Mean ± standard deviation (ddof 1) over members. Gap: validation error less that of the original, the "
+        "network that was pruned; before fine-tuning, right after pruning, and after it. Populations that no stage "
+        "pruned are left out." + _missing(pruned),
+        about=tuple((each.name,) for each in pruned),
+    )
+
+
+def _missing(pruned: Sequence[Pruned]) -> str:
+    """Say why there are no gaps."""
+    if all(each.mean("pruned") is None for each in pruned):
+        return " There are no gaps: the data have no validation part (data sets have an option for it)."
+    if some := [each.name for each in pruned if each.mean("original") is None]:
+        more = f" and {len(some) - 3} more" if len(some) > 3 else ""
+        return f" Pruned at initialisation, where there is no original, and so no gap: {', '.join(some[:3])}{more}."
+    return ""
+
+
+def _clause(pruned: Pruned | None) -> str:
+    """Say what pruning cost on the validation images; "" where there is no gap."""
+    if pruned is None or (before := pruned.mean(BEFORE)) is None:
+        return ""
+    text = f"validation error {100 * before:+z.1f} points right after pruning"
+    after = pruned.mean(AFTER)
+    return text if after is None else f"{text}, {100 * after:+z.1f} after fine-tuning"
