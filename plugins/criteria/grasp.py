@@ -30,7 +30,7 @@ from ._modes import Statistics, mode_reading, scoring
 _NO_SECOND_DERIVATIVE = ("is not implemented", "once_differentiable", "not implemented for")
 
 
-@register("grasp", source="Wang et al. 2020, arXiv 2002.07376, eq. 8 and algorithm 1")
+@register("grasp", source="Wang et al. 2020, arXiv 2002.07376, §4 and algorithm 1")
 class Grasp(Criterion):
     """Remove the weights of largest S = −θ ⊙ (H g): those whose removal weakens the gradient least, or strengthens it.
 

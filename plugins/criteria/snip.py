@@ -13,7 +13,7 @@ from ._examples import mean_gradients
 from ._modes import Statistics, mode_reading, scoring
 
 
-@register("snip", source="Lee et al. 2019, arXiv 1810.02340, eq. 6")
+@register("snip", source="Lee et al. 2019, arXiv 1810.02340, §4")
 class Snip(Criterion):
     """Keep the weights of largest |θ · ∂L/∂θ|, L the mean loss of a few training examples.
 

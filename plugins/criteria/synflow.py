@@ -76,13 +76,14 @@ _REMEDY = "the weights are too large for so deep a network; scale them down, or 
 
 
 def _absolute(context: PruningContext, device: torch.device) -> dict[str, Tensor]:
-    """Return a float64 copy of the model's tensors by name, absolute values of those in its state dict."""
-    saved = context.model.state_dict().keys()
-    named = [*context.model.named_parameters(), *context.model.named_buffers()]
+    """Return float64 copies by name: absolute values of parameters and saved buffers, other buffers as they are."""
+    parameters = dict(context.model.named_parameters())
+    positive = parameters.keys() | context.model.state_dict().keys()
     copies = {}
-    for name, tensor in named:
-        copy = tensor.detach().to(device, torch.float64 if tensor.is_floating_point() else tensor.dtype, copy=True)
-        copies[name] = copy.abs_() if name in saved and tensor.is_floating_point() else copy
+    for name, tensor in {**parameters, **dict(context.model.named_buffers())}.items():
+        real = tensor.is_floating_point()
+        copy = tensor.detach().to(device, torch.float64 if real else tensor.dtype, copy=True)
+        copies[name] = copy.abs_() if real and name in positive else copy
     return copies
 
 

@@ -76,7 +76,7 @@ class _Norms:
                 name = names.get(id(parameter))
                 if name is not None and not isinstance(module, _Layer):
                     raise InputError(
-                        f"it cannot tell inputs of {name}, which a {type(module).__name__} uses too: exclude it "
+                        f"it cannot tell inputs of {name}, a weight shared with {type(module).__name__}: exclude it "
                         f"(targets: {{exclude: [{name}]}})"
                     )
                 if name is not None and isinstance(module, _Layer):

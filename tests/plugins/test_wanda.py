@@ -215,7 +215,9 @@ def test_a_weight_shared_with_a_layer_of_another_kind_is_refused() -> None:
         def forward(self, tokens: Tensor) -> Tensor:
             return self.head(self.words(tokens))
 
-    with pytest.raises(InputError, match=r"cannot tell inputs of head\.weight, which a Embedding uses too"):
+    with pytest.raises(
+        InputError, match=r"cannot tell inputs of head\.weight, a weight shared with Embedding: exclude it"
+    ):
         Wanda().scores(context(Language(), [torch.zeros(2, 3, dtype=torch.int64)]))
 
 
