@@ -69,15 +69,18 @@ class Repetition:
 def repeated(recipe: Node) -> tuple[Node, dict[str, Repetition]]:
     """Return ``recipe`` with ``for`` written out in populations and comparisons, and where each population stands.
 
-    Raises InputError where two populations would have one name, or one place along an axis.
+    A comparison whose ``pruned`` is the name of repeated populations, before anything was replaced in it, stands for
+    all of them. Raises InputError where two populations would have one name, or one place along an axis.
     """
     assert isinstance(recipe.value, dict)
-    values, places = dict(recipe.value), {}
+    values, places, settings_of = dict(recipe.value), {}, {}
     populations = values.get("populations")
     if populations is not None and isinstance(populations.value, dict):
         written: dict[str, Node] = {}
         for template, block in populations.value.items():
-            for settings, each in _repetitions(recipe, block, ("populations", template)):
+            repetitions = _repetitions(recipe, block, ("populations", template))
+            settings_of[template] = [settings for settings, _ in repetitions]
+            for settings, each in repetitions:
                 name = str(substitute(Node(template, block.origin, block.line), settings).value)
                 if name in written:
                     missing = [f"{{{key}}}" for key in settings if f"{{{key}}}" not in template]
@@ -92,7 +95,7 @@ def repeated(recipe: Node) -> tuple[Node, dict[str, Repetition]]:
     comparisons = values.get("comparisons")
     if comparisons is not None and isinstance(comparisons.value, list):
         blocks = enumerate(comparisons.value)
-        several = [each for i, block in blocks for _, each in _repetitions(recipe, block, ("comparisons", i))]
+        several = [each for i, block in blocks for each in _compared(recipe, block, ("comparisons", i), settings_of)]
         values["comparisons"] = comparisons.with_values(several)
     return recipe.with_values(values), places
 
@@ -107,6 +110,14 @@ def _repetitions(root: Node, block: Node, path: KeyPath) -> list[tuple[dict[str,
     lists: list[list[Node]] = [axis.value for axis in axes.values() if isinstance(axis.value, list)]
     settings = [dict(zip(axes, values, strict=True)) for values in itertools.product(*lists)]
     return [(each, substitute(rest, each)) for each in settings]
+
+
+def _compared(recipe: Node, block: Node, path: KeyPath, settings_of: Mapping[str, list[dict[str, Node]]]) -> list[Node]:
+    """Return the comparisons that one stands for: by its own ``for``, or by that of the populations it names."""
+    named = block.value.get("pruned") if isinstance(block.value, dict) and "for" not in block.value else None
+    if named is not None and isinstance(named.value, str) and named.value in settings_of:
+        return [substitute(block, settings) for settings in settings_of[named.value]]
+    return [each for _, each in _repetitions(recipe, block, path)]
 
 
 def _place(recipe: Node, template: str, settings: dict[str, Node]) -> Repetition:

@@ -91,7 +91,7 @@ class Line:
     chance: tuple[float | None, ...] = ()
     """What chance alone gives, or none at all: drawn dashed in the line's colour."""
     dashed: bool = field(default=False, kw_only=True)
-    """Whether it is a level to hold others against: dashed, without marks, its interval a band."""
+    """Whether it is a level to hold others against: dashed, without marks, at text with its last interval alone."""
 
 
 @dataclass(frozen=True)

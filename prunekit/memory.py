@@ -19,7 +19,7 @@ from prunekit.data import EVALUATION_BATCH
 from prunekit.network import Network, size_of
 from prunekit.protocols import Batch, DataSummary
 from prunekit.sources import precision
-from prunekit.stages import Stage, TrainStage, as_recipe, parts_trained
+from prunekit.stages import Stage, TrainStage, as_recipe, parts_trained, pruning_of
 
 PROCESS = 900_000_000
 """Bytes of a worker with torch and what data sets import, before it does anything."""
@@ -47,7 +47,8 @@ class Estimates:
     def of(self, stage: Stage) -> int | None:
         """Return the bytes held during ``stage``."""
         options = as_recipe(stage)
-        kind = str([options.get(name) for name in _MATTERS] + ["prune" in options])
+        prune = pruning_of(stage)
+        kind = str([options.get(name) for name in _MATTERS] + [prune and prune.criterion.needs_data])
         if kind not in self._known:
             self._known[kind] = self._whole(lambda: _held_by_stage(self._network, stage, self._data))
         return self._known[kind]
@@ -74,9 +75,13 @@ def _held_by_stage(network: Network, stage: Stage, data: DataSummary) -> int:
     """Return the bytes of all tensors at the fullest moment of a stage."""
     weights = sum(parameter.numel() for parameter in network.parameters())
     update = size_of(network) + PER_PRUNED_WEIGHT * weights
+    prune = pruning_of(stage)
+    if prune is not None and prune.criterion.needs_data:
+        batch_size = stage.batch_size if isinstance(stage, TrainStage) else EVALUATION_BATCH
+        update += _held_by_gradient(network, batch_size, data)
     if not isinstance(stage, TrainStage):
         return update
-    return max(_held_by_step(network, stage, data), 0 if stage.prune is None else update)
+    return max(_held_by_step(network, stage, data), 0 if prune is None else update)
 
 
 def _held_by_data(data: DataSummary) -> int:
@@ -122,6 +127,16 @@ def _held_by_forward(network: Network, images: int, data: DataSummary) -> int:
     images = min(images, max(data.train, data.test))
     with _without_data(network) as twin, torch.no_grad(), _Count(twin.state_dict().values()) as count:
         twin.eval().features(torch.empty(images, shape.channels, shape.height, shape.width))
+    return int(count.most)
+
+
+def _held_by_gradient(network: Network, images: int, data: DataSummary) -> int:
+    """Return the bytes of all tensors at the fullest moment of one backward pass: what a criterion holds at least."""
+    shape = data.shape
+    with _without_data(network) as twin, _Count(twin.state_dict().values()) as count:
+        batch = torch.empty(min(images, data.train), shape.channels, shape.height, shape.width)
+        loss = twin.eval().requires_grad_(True).logits(batch).logsumexp(dim=1).mean()
+        torch.autograd.backward(loss)
     return int(count.most)
 
 

@@ -211,11 +211,19 @@ def _files_of(measures: Sequence[Measure], study: Study) -> list[str]:
     return [str(file) for file in study.source.registry.files if str(file) in origins]
 
 
+def _kept(stage: PlannedStage) -> int:
+    """Return how often a stage writes its weights beside those of its end."""
+    return len(stage.options.keep) if isinstance(stage.options, TrainStage) else 0
+
+
 def estimate_disk(study: Study, network: Network, stages: int | None = None) -> int:
     """Return about how many bytes the results of ``stages`` stages take, and their observations; of all by default."""
     from prunekit.network import size_of
 
-    every = sum(len(population.stages) * len(population.members) for population in study.populations.values())
+    every = sum(
+        len(population.members) * sum(1 + _kept(stage) for stage in population.stages)
+        for population in study.populations.values()
+    )
     columns = 3 + 3 * sum(columns_of(m, study.source.registry) is not None for m in study.recipe.measures)
     observations = len(list(study.members())) * study.data.test * (columns * 4 + 16)
     return int((every if stages is None else stages) * size_of(network) * 1.05) + observations

@@ -158,3 +158,13 @@ def test_what_cannot_be_told_is_none(options: dict[str, Any]) -> None:
 def test_a_gpu_holds_less_beside_the_tensors() -> None:
     sizes = [memory.Estimates(new_network(), SUMMARY, device).of(stage()) for device in ("cpu", "cuda:0")]
     assert sizes[1] < sizes[0]  # type: ignore[operator]
+
+
+def test_a_criterion_that_looks_at_data_holds_a_backward_pass() -> None:
+    def of(criterion: str) -> int:
+        stage = PruneStage.model_validate({"schedule": {"name": "one_shot", "sparsity": 0.5}, "criterion": criterion})
+        found = memory.Estimates(new_network(), SUMMARY).of(stage)
+        assert found is not None
+        return found
+
+    assert of("snip") > of("magnitude") == of("random")

@@ -163,3 +163,32 @@ def test_a_recipe_with_published_numbers_survives_the_round_trip(tmp_path: Path)
     recipe = loaded(tmp_path).recipe
     (tmp_path / "again.yaml").write_text(json.dumps(as_recipe(recipe)))
     assert load(tmp_path / "again.yaml").recipe == recipe
+
+
+def test_a_comparison_with_a_template_stands_for_all_that_it_makes(tmp_path: Path) -> None:
+    path = tmp_path / "all.yaml"
+    path.write_text(
+        """\
+name: all
+data: digits
+model: wrn10_1
+seeds: 1
+populations:
+  dense: {stages: {train: {objective: cross_entropy, epochs: 1}}}
+  "{criterion}-{s}":
+    for: {criterion: [magnitude, random], s: [0.5, 0.9]}
+    from: dense
+    stages: {prune: {schedule: {name: one_shot, sparsity: "{s}"}, criterion: "{criterion}"}}
+comparisons:
+  - {reference: dense, pruned: "{criterion}-{s}"}
+  - {reference: "magnitude-{s}", pruned: "random-{s}", for: {s: [0.9]}}
+"""
+    )
+    pairs = [(each.reference, each.pruned) for each in load(path).recipe.comparisons]
+    names = ["magnitude-0.5", "magnitude-0.9", "random-0.5", "random-0.9"]
+    assert pairs == [*(("dense", name) for name in names), ("magnitude-0.9", "random-0.9")]
+    path.write_text(path.read_text().replace('pruned: "{criterion}-{s}"', 'pruned: "{criterion}_{s}"'))
+    with pytest.raises(
+        InputError, match=r"all.yaml:12: comparisons.0.pruned: there is no population '{criterion}_{s}'"
+    ):
+        load(path)

@@ -20,3 +20,8 @@ def kaiming_head(features: int, classes: int) -> nn.Linear:
     head = nn.Linear(features, classes)
     kaiming(head)
     return head
+
+
+def scaled(channels: int, width: float) -> int:
+    """Return so many channels times ``width``, at least one."""
+    return max(1, round(channels * width))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pydantic import Field
 from torch import nn
 
 from prunekit import Backbone, ImageShape, register
 
-from ._initialisation import kaiming, kaiming_head
+from ._initialisation import kaiming, kaiming_head, scaled
 from ._preactivation import Encoder
 
 
@@ -20,6 +21,9 @@ class PreActResNet18(Backbone):
     The code of Laurent et al. has another output layer: no bias, and BatchNorm of the logits, which is not done here.
     """
 
+    width: float = Field(default=1.0, gt=0.0, allow_inf_nan=False)
+    """What the number of channels is multiplied by, for smaller networks of the same shape."""
+
     @property
     def reading(self) -> str:
         """Say what the output layer is."""
@@ -27,7 +31,8 @@ class PreActResNet18(Backbone):
 
     def build(self, images: ImageShape) -> nn.Module:
         """Return the encoder."""
-        encoder = Encoder(images.channels, widths=(64, 64, 128, 256, 512), strides=(1, 2, 2, 2), blocks=2)
+        widths = [scaled(each, self.width) for each in (64, 64, 128, 256, 512)]
+        encoder = Encoder(images.channels, widths, strides=(1, 2, 2, 2), blocks=2)
         kaiming(encoder)
         return encoder
 

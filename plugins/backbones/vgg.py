@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from pydantic import Field
 from torch import nn
 
 from prunekit import Backbone, ImageShape, register
 
-from ._initialisation import kaiming, kaiming_head
+from ._initialisation import kaiming, kaiming_head, scaled
 
 _WIDTHS = ((64,), (128,), (256, 256), (512, 512), (512, 512))
 """Channels of the convolutions before each max-pooling: configuration A of Simonyan & Zisserman, table 1."""
 _HIDDEN = 512
+"""Width of the hidden layers of the classifier."""
 
 
 @register("vgg11", source="Simonyan & Zisserman 2015, arXiv 1409.1556, table 1; Laurent et al. 2020, arXiv 2006.12279")
@@ -24,13 +26,16 @@ class VGG11(Backbone):
     what larger images leave is averaged. Kaiming initialisation (variance 2 / fan-in, biases zero), of the head too.
     """
 
+    width: float = Field(default=1.0, gt=0.0, allow_inf_nan=False)
+    """What the number of channels and of hidden units is multiplied by, for smaller networks of the same shape."""
+
     def build(self, images: ImageShape) -> nn.Module:
         """Return the convolutions and the hidden layers of the classifier."""
         # ReLU is not in place: what hooks keep of a convolution's output stays what it was
         layers = OrderedDict[str, nn.Module]()
         channels, height, width, number = images.channels, images.height, images.width, 0
         for step, widths in enumerate(_WIDTHS, 1):
-            for after in widths:
+            for after in (scaled(each, self.width) for each in widths):
                 number += 1
                 layers[f"conv{number}"] = nn.Conv2d(channels, after, 3, padding=1)
                 layers[f"relu{number}"] = nn.ReLU()
@@ -42,9 +47,9 @@ class VGG11(Backbone):
             layers["average"] = nn.AdaptiveAvgPool2d(1)
         layers["flatten"] = nn.Flatten()
         for i in (1, 2):
-            layers[f"hidden{i}"] = nn.Linear(channels, _HIDDEN)
+            layers[f"hidden{i}"] = nn.Linear(channels, scaled(_HIDDEN, self.width))
             layers[f"relu{number + i}"] = nn.ReLU()
-            channels = _HIDDEN
+            channels = scaled(_HIDDEN, self.width)
         encoder = nn.Sequential(layers)
         kaiming(encoder)
         return encoder

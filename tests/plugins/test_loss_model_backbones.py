@@ -246,3 +246,18 @@ def test_a_head_that_is_no_linear_layer_of_that_shape_is_refused_in_one_line(mad
     with pytest.raises(InputError, match=message) as error:
         network(Headed(made=made), (1, 2, 2))
     assert "\n" not in str(error.value)
+
+
+def test_half_the_width_has_half_the_channels() -> None:
+    vgg, resnet = network(VGG11(width=0.5)), network(PreActResNet18(width=0.5))
+    convolutions = [m.out_channels for m in vgg.modules() if isinstance(m, nn.Conv2d)]
+    assert convolutions == [32, 64, 128, 128, 256, 256, 256, 256]
+    assert [(m.in_features, m.out_features) for m in vgg.modules() if isinstance(m, nn.Linear)] == [
+        (256, 256),
+        (256, 256),
+        (256, 10),
+    ]
+    assert resnet.head.in_features == 256
+    assert network(VGG11(width=0.001)).head.in_features == 1
+    with pytest.raises(ValidationError):
+        VGG11(width=0.0)

@@ -43,12 +43,18 @@ MOST_MARKS = 30
 ABREAST = 0.08
 """Distance of lines side by side, where positions are text, in the room of a position."""
 
+BEYOND = 0.4
+"""How far a level goes beyond the first and the last position, in the room of a position."""
+
+Floats = NDArray[np.float64]
+
 
 def draw_curves(figure: Curves) -> Canvas:
     """Draw the panels below each other over one axis, with intervals, and what chance gives dashed."""
     names = list(dict.fromkeys(line.name for panel in figure.panels for line in panel.lines))
     if not names:
         return say(sheet(COLUMN, PANEL), "nothing to show")
+    levels = list(dict.fromkeys(line.name for panel in figure.panels for line in panel.lines if line.dashed))
     positions = _positions(figure)
     columns = 1 if len(figure.panels) <= MOST_BELOW else 2
     rows = math.ceil(len(figure.panels) / columns)
@@ -61,7 +67,9 @@ def draw_curves(figure: Curves) -> Canvas:
         axes.set_axis_off()
     for i, (axes, panel) in enumerate(zip(grid.flat, figure.panels, strict=False)):
         for line in panel.lines:
-            _draw_line(axes, line, names, positions)
+            _draw_line(axes, line, names, positions, levels.index(line.name) if line.dashed else 0)
+        if not positions and all(float(x).is_integer() for line in panel.lines for x in line.x):
+            axes.xaxis.get_major_locator().set_params(integer=True)
         if panel.log:
             _scale(axes, panel)
         if positions:
@@ -85,25 +93,37 @@ def _positions(figure: Curves) -> list[str]:
     return list(dict.fromkeys(map(str, positions))) if any(isinstance(x, str) for x in positions) else []
 
 
-def _draw_line(axes: Axes, line: Line, names: list[str], positions: list[str]) -> None:
-    """Draw a line with its intervals: a band along numbers, bars at text, the lines slightly side by side there."""
+def _draw_line(axes: Axes, line: Line, names: list[str], positions: list[str], level: int) -> None:
+    """Draw a line with its intervals: a band along numbers, bars at text, the lines slightly side by side there.
+
+    ``level`` counts those that are dashed; at text, their bars stand at the end.
+    """
     index = names.index(line.name)
     colour = hue(index)
-    if positions:
-        x = np.array([positions.index(str(each)) for each in line.x], dtype=np.float64)
-        x += 0 if line.dashed else ABREAST * (index - (len(names) - 1) / 2)
-    else:
-        x = _numbers(line.x)
+    x, ends = _places(line, index - (len(names) - 1) / 2, positions, level)
     y = _numbers(line.y)
     if line.chance:
         axes.plot(x, _numbers(line.chance), color=colour, linestyle=(0, (3, 2)), linewidth=0.8)
     if line.low and line.high:
         low, high = _numbers(line.low), _numbers(line.high)
-        if positions and not line.dashed:
-            axes.vlines(x, low, high, color=colour, linewidth=0.8, alpha=0.8)
+        if positions:
+            axes.vlines(ends, low[-len(ends) :], high[-len(ends) :], color=colour, linewidth=0.8, alpha=0.8)
         else:
-            axes.fill_between(x, low, high, color=colour, alpha=0.1 if line.dashed else 0.2, linewidth=0)
+            axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
     axes.plot(x, y, color=colour, label=line.name, **_look(index, dashed=line.dashed, points=len(x)))
+
+
+def _places(line: Line, aside: float, positions: list[str], level: int) -> tuple[Floats, Floats]:
+    """Return where the values of a line stand, and where its bars do."""
+    if not positions:
+        x = _numbers(line.x)
+        return x, x
+    x = np.array([positions.index(str(each)) for each in line.x], dtype=np.float64)
+    if not line.dashed:
+        x += ABREAST * aside
+        return x, x
+    x[0], x[-1] = x[0] - BEYOND, x[-1] + BEYOND
+    return x, x[-1:] - BEYOND / 5 * level
 
 
 def _look(index: int, *, dashed: bool, points: int = 1) -> dict[str, Any]:
@@ -132,7 +152,7 @@ def _positive(values: Iterable[float | None]) -> list[float]:
     return [value for value in values if value is not None and np.isfinite(value) and value > 0]
 
 
-def _numbers(values: tuple[float | str | None, ...]) -> NDArray[np.float64]:
+def _numbers(values: tuple[float | str | None, ...]) -> Floats:
     """Return an array that is not a number where there is no value: nothing is drawn there."""
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
