@@ -27,13 +27,14 @@ class Wanda(Criterion):
     The paper compares weights of the same output: prune ``within: row``. The norm of a linear layer's feature is taken
     over all examples and, where there are any, tokens; that of a convolution's input channel over all examples and all
     positions of the map, padding not counted. A grouped convolution's filter has the channels of its group. Norms of
-    weights used several times, by one layer or by tied ones, add up as one longer x. It needs no labels.
+    weights used several times, by one layer or by tied ones, add up as one longer x. A norm grows with the number of
+    positions, so that scores of different layers are not on one scale. It needs no labels.
     """
 
     needs_data: ClassVar[bool] = True
 
     examples: int | None = Field(default=128, ge=1)
-    """Training examples that inputs are looked at of; null: all. 128 as in the paper."""
+    """Training examples whose features are looked at; null: all. 128 as in the paper."""
 
     @property
     def reading(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -207,20 +207,33 @@ class Once(torch.autograd.Function):
         return gradient * 2
 
 
-class WithoutSecond(nn.Module):
+class Applied(nn.Module):
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
     def forward(self, values: Tensor) -> Tensor:
-        return Once.apply(values)
+        return self.function(values)
 
 
-def test_an_operation_without_a_second_derivative_is_one_clear_line() -> None:
-    model = nn.Sequential(nn.Linear(4, 4), WithoutSecond(), nn.Linear(4, 3))
-    with pytest.raises(InputError, match=r"needs second derivatives, and an operation of the model has none: [^\n]+$"):
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [(Once.apply, "once_differentiable"), (torch.ops.aten.hardsigmoid, "derivative for aten::hardsigmoid_backward")],
+)
+def test_an_operation_without_a_second_derivative_is_one_clear_line(function: Any, reason: str) -> None:
+    model = nn.Sequential(nn.Linear(4, 4), Applied(function), nn.Linear(4, 3))
+    line = rf"needs second derivatives, and an operation of the model has none: [^\n]*{reason}[^\n]*$"
+    with pytest.raises(InputError, match=line):
         Grasp().scores(context(model, [(torch.randn(3, 4), LABELS[:3])]))
 
 
 def test_other_errors_of_a_model_come_through() -> None:
-    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
-        Grasp().scores(context(nn.Linear(4, 3), [(torch.randn(3, 5), LABELS[:3])]))
+    def fail(values: Tensor) -> Tensor:
+        raise RuntimeError("\"addmm\" not implemented for 'Half'")
+
+    for model in (nn.Linear(5, 3), nn.Sequential(nn.Linear(4, 3), Applied(fail))):
+        with pytest.raises(RuntimeError, match=r"shapes cannot be multiplied|not implemented for 'Half'"):
+            Grasp().scores(context(model, [(torch.randn(3, 4), LABELS[:3])]))
 
 
 @pytest.mark.parametrize(
