@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -20,6 +19,10 @@ WEAK, MODERATE = 0.3, 0.6
 DELTA, BEFORE, AFTER = "delta", "gap_before", "gap_after"
 NAMES = {DELTA: "ΔL", BEFORE: "the gap before fine-tuning", AFTER: "the gap after fine-tuning"}
 AXES = {DELTA: "ΔL", BEFORE: "gap before fine-tuning, points", AFTER: "gap after fine-tuning, points"}
+TITLES = {
+    DELTA: "Does ΔL explain the gap after fine-tuning?",
+    BEFORE: "Does the gap before fine-tuning explain the one after?",
+}
 PAIRS = ((DELTA, AFTER), (BEFORE, AFTER))
 ALL = "all"
 ROUGH = range(2, 5)
@@ -38,12 +41,6 @@ class Relation:
     settings: int
     """Populations that have both numbers."""
     found: Correlation
-
-    def as_json(self) -> dict[str, Any]:
-        """Return what is correlated, over what, ρ and its interval."""
-        of = {"x": self.x, "y": self.y, "sparsity": self.sparsity, "criterion": self.criterion}
-        counts = {"settings": self.settings, "seeds": self.found.seeds, "runs": self.found.runs}
-        return {**of, **counts, "rho": self.found.rho, "interval": self.found.interval}
 
 
 def relation(populations: Sequence[Pruned], x: str, y: str, criterion: str = ALL) -> Relation:
@@ -116,36 +113,28 @@ def _counts(relation: Relation) -> str:
     return of if runs == seeds * settings else f"{of} ({runs} runs)"
 
 
-def relation_table(found: Sequence[Relation]) -> Table:
+def relation_tables(found: Sequence[Relation]) -> list[Table]:
     """Tabulate both relations, over all criteria and over each."""
-    columns = [Column("Sparsity", ".2%"), Column("Criterion"), Column("Settings", "d"), Column("Runs", "d")]
-    for x, _ in PAIRS:
-        group = f"{AXES[x].split(',')[0].removesuffix(' fine-tuning')} and gap after"
-        columns += [Column(name, "z.2f", group[:1].upper() + group[1:]) for name in ("ρ", "95 % from", "to")]
-    rows: dict[tuple[float, str], dict[str, Relation]] = {}
-    for each in found:
-        rows.setdefault((each.sparsity, each.criterion), {})[each.x] = each
-    return Table(
-        title="Does ΔL explain the gap?",
-        columns=tuple(columns),
-        rows=[
-            (*key, *_largest(pair.values()), *(value for x, _ in PAIRS for value in _cells(pair.get(x))))
-            for key, pair in rows.items()
-        ],
-        note=_note(found),
-    )
+    tables: list[Table] = []
+    several = len({each.sparsity for each in found}) > 1
+    for x, title in TITLES.items():
+        mine = [each for each in found if each.x == x]
+        columns = (
+            *([Column("Sparsity", ".2%")] if several else []),
+            Column("Criterion"),
+            *(Column(name, "d") for name in ("Settings", "Seeds", "Runs")),
+            *(Column(name, "z.2f") for name in ("ρ", "95 % from", "to")),
+        )
+        if mine:
+            rows = [(*([each.sparsity] if several else []), *_row(each)) for each in mine]
+            tables.append(Table(title, columns, rows, note=_note(mine) if not tables else "ρ and intervals as above."))
+    return tables
 
 
-def _largest(pair: Any) -> tuple[int, int]:
-    most = max(pair, key=lambda each: each.found.runs)
-    return most.settings, most.found.runs
-
-
-def _cells(relation: Relation | None) -> tuple[float | None, float | None, float | None]:
-    if relation is None:
-        return None, None, None
-    low, high = relation.found.interval or (None, None)
-    return relation.found.rho, low, high
+def _row(relation: Relation) -> tuple[str | int | float | None, ...]:
+    found = relation.found
+    low, high = found.interval or (None, None)
+    return relation.criterion, relation.settings, found.seeds, found.runs, found.rho, low, high
 
 
 def _note(found: Sequence[Relation]) -> str:
@@ -192,7 +181,7 @@ def _scatter(populations: Sequence[Pruned], relation: Relation, name: str) -> Sc
         title=f"{NAMES[y].removeprefix('the ').capitalize()} against {NAMES[x].removeprefix('the ')}",
         caption=f"Each point is one of {relation.found.runs} runs with {percent(relation.sparsity)} of the weights "
         "pruned. "
-        + (f"{said}. " if said else "")
+        + (f"{said[:1].upper()}{said[1:]}. " if said else "")
         + ("The line is where both gaps are the same." if x == BEFORE else "ΔL on a logarithmic scale."),
         groups=tuple(groups),
         x_name=AXES[x],

@@ -63,7 +63,7 @@ def _mean_delta(pruned: Pruned) -> float:
 
 
 def _name(key: tuple[str, str]) -> str:
-    return ", ".join(key)
+    return ", ".join(key)  # criterion, schedule
 
 
 def _by_number(lines: Mapping[tuple[str, str], Best], sparsity: float, where: str) -> list[Curves]:

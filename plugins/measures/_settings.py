@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -207,7 +208,7 @@ def lambda_figures(
                     name=".".join([name, *(part.replace(" %", "") for part in parts)]),
                     title=f"{title}: {', '.join(parts)}" if parts else title,
                     caption=_caption(group, quantities, panels, sparsity) + said(group),
-                    x_name="λ",
+                    x_name="regularisation λ",
                     panels=tuple(panels),
                 )
             )
@@ -278,15 +279,25 @@ def _caption(
 ) -> str:
     lines = [line for panel in panels for line in panel.lines]
     some = " and ".join(dict.fromkeys(quantity.name for quantity in quantities))
+    some = some[:1].upper() + some[1:]
     kinds = {quantity.log for quantity in quantities}
     means = {True: "geometric means", False: "means"}
     text = f"{some} against λ with {percent(sparsity)} of the weights pruned, "
     text += f"{' or '.join(means[kind] for kind in sorted(kinds, reverse=True))} over {seeds(populations)}."
     if any(line.low for line in lines):
-        text += " Vertical bars and bands: 95 % intervals over seeds."
+        text += " Vertical bars: 95 % intervals over seeds."
+    same = Counter((each.criterion, each.regularisation, each.rounds) for each in (p.setting for p in populations))
+    if max(same.values()) > 1:
+        text += " Populations of the same setting are averaged."
     if levels := list(dict.fromkeys(line.name for line in lines if line.dashed)):
-        text += f" Dashed: {' and '.join(levels)}, which {'has' if len(levels) == 1 else 'have'} no λ."
+        text += f" Dashed: {listed(levels)}, which {'has' if len(levels) == 1 else 'have'} no λ."
     return text
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return ``a``, ``a and b``, ``a, b and c``."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def seeds(populations: Sequence[Pruned]) -> str:

@@ -123,20 +123,21 @@ def _table(pruned: Sequence[Pruned]) -> Table:
     for each in pruned:
         loss, error = (_by_member(each, key) for key in CURVES)
         lowest = np.fmin.reduce(error, axis=1)
-        rows.append((each.name, _epochs(each), *map(number, (loss[:, 0], loss[:, -1], error[:, -1], lowest))))
+        ends = mean(loss[:, 0]), mean(loss[:, -1])
+        rows.append((each.name, _epochs(each), *ends, number(error[:, -1]), mean(lowest)))
     return Table(
         title="Fine-tuning",
         columns=(
             Column("Population"),
             Column("Epochs", "d"),
-            Column("First", ".3g", "Training loss"),
-            Column("Last", ".3g", "Training loss"),
-            Column("Last", ".2%", "Validation error"),
-            Column("Lowest", ".2%", "Validation error"),
+            Column("First loss", ".3g"),
+            Column("Last loss", ".3g"),
+            Column("Last error", ".2%"),
+            Column("Lowest error", ".2%"),
         ),
         rows=rows,
-        note="Of the first and the last epoch after the last pruning stage, mean ± standard deviation (ddof 1) over "
-        "members; lowest: of any epoch, each member's own.",
+        note="Training loss and validation error of the first and the last epoch after the last pruning stage: mean, "
+        "of the last error ± standard deviation (ddof 1) over members. Lowest: of any epoch, each member's own.",
     )
 
 
@@ -155,7 +156,7 @@ def _figures(pruned: Sequence[Pruned]) -> Iterator[Curves]:
         yield Curves(
             name="fine_tuning" + (f".{100 * sparsity:.6g}" if several else ""),
             title="Fine-tuning by epoch" + (f": {percent(sparsity)}" if several else ""),
-            caption=f"{' and '.join(panel.y_name for panel in panels)} by epoch of the fine-tuning, with "
+            caption=f"{' and '.join(panel.y_name for panel in panels).capitalize()} by epoch of the fine-tuning, with "
             f"{percent(sparsity)} of the weights pruned: mean over {seeds(list(shown.values()))} of each population, "
             f"of the loss the geometric one, with 95 % intervals. {_which(sparsities[sparsity])}",
             x_name="epoch",

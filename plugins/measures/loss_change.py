@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from prunekit import Column, Comparison, Headline, Measure, ObservedMember, StudyColumns, Summary, Table, register
 
 from ._lineage import Pruning, difference, last_pruning, losses, size, training_loss
@@ -69,9 +71,11 @@ class LossChange(Measure):
             populations={each.name: as_json(each, (*KEYS, "change")) for each in pruned}
             | {name: own(population, self.name, "loss") for name, population in rest.items()},
             headline=_headline(pruned),
-            figures=lambda_figures(pruned, [DELTA], "loss_change.lambda", "ΔL against λ", _smallest),
+            figures=[
+                *lambda_figures(pruned, [DELTA], "loss_change.lambda", "ΔL against λ", _smallest),
+                *round_figures(pruned),
+            ],
         )
-        summary.figures += round_figures(pruned)
         if pruned:
             summary.tables.append(_table(pruned))
             summary.readings.append(
@@ -108,10 +112,13 @@ def _table(pruned: Sequence[Pruned]) -> Table:
             Column("L after", ".3g", key="after"),
             Column("‖Δθ‖²", ".3g", key="squared_change"),
         ),
-        rows=[(each.name, *(each.number(key) for key in KEYS)) for each in pruned],
+        rows=[
+            (each.name, each.number("delta"), each.mean("before"), each.mean("after"), each.number("squared_change"))
+            for each in pruned
+        ],
         note="Mean ± standard deviation (ddof 1) over members. L: training loss right before and after the last "
         "pruning stage, un-augmented; ΔL: the absolute value of its change. ‖Δθ‖²: Σθ² of the weights set to zero. "
-        "Populations that no stage pruned are left out." + _without_before(unknown),
+        "Populations that no stage pruned are left out." + _without_before(unknown) + _not_finite(pruned),
         about=tuple((each.name,) for each in pruned),
     )
 
@@ -121,6 +128,11 @@ def _without_before(names: Sequence[str]) -> str:
         return ""
     some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     return f" Pruned at initialisation, where there is no network before, and so no ΔL: {some}."
+
+
+def _not_finite(pruned: Sequence[Pruned]) -> str:
+    members = sum(int(np.count_nonzero(np.isnan(each.values("after")))) for each in pruned)
+    return f" Members whose loss is no finite number are left out of means: {members}." if members else ""
 
 
 def _compared(pruned: Pruned | None) -> dict[str, Any] | None:

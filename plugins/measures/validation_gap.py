@@ -7,14 +7,14 @@ from typing import Any
 
 from prunekit import Column, Comparison, Headline, Measure, ObservedMember, StudyColumns, Summary, Table, register
 
-from ._finding import AFTER, BEFORE, DELTA, findings, relation_table, relations, scatters
+from ._finding import AFTER, AXES, BEFORE, DELTA, findings, relation_tables, relations, scatters
 from ._lineage import difference, last_pruning, losses, validation_error
 from ._settings import Pruned, Quantity, as_json, lambda_figures, own, pruned_populations
 
 KEYS = (BEFORE, AFTER)
 QUANTITIES = (
-    Quantity(BEFORE, "gap before fine-tuning, points", factor=100),
-    Quantity(AFTER, "gap after fine-tuning, points", factor=100),
+    Quantity(BEFORE, AXES[BEFORE], factor=100),
+    Quantity(AFTER, AXES[AFTER], factor=100),
 )
 
 
@@ -71,7 +71,7 @@ class ValidationGap(Measure):
                 "looked at"
             )
         if related:
-            summary.tables.append(relation_table(related))
+            summary.tables += relation_tables(related)
         for comparison in comparisons:
             mine = found.get(comparison.pruned)
             summary.comparisons.append(None if mine is None else {key: mine.mean(key) for key in (*KEYS, DELTA)})
@@ -89,7 +89,7 @@ def _headline(pruned: Sequence[Pruned]) -> Headline | None:
     numbers = {each.name: each.number(key, 100) for each in pruned if each.mean(key) is not None}
     when = "after fine-tuning" if key == AFTER else "right after pruning"
     note = f"gap: validation error {when} less that of the network that was pruned, mean ± standard deviation (ddof 1)"
-    return Headline("gap, points", "+z.2f", populations=numbers, note=f"{note} over members") if numbers else None
+    return Headline("gap, points", "z.2f", populations=numbers, note=f"{note} over members") if numbers else None
 
 
 def _table(pruned: Sequence[Pruned]) -> Table:
@@ -98,8 +98,8 @@ def _table(pruned: Sequence[Pruned]) -> Table:
         columns=(
             Column("Population"),
             Column("Error of the original", ".2%"),
-            Column("Gap before, points", "+z.2f", key=BEFORE),
-            Column("Gap after, points", "+z.2f", key=AFTER),
+            Column("Gap before, points", "z.2f", key=BEFORE),
+            Column("Gap after, points", "z.2f", key=AFTER),
         ),
         rows=[(each.name, each.number("original"), *(each.number(key, 100) for key in KEYS)) for each in pruned],
         note="Mean ± standard deviation (ddof 1) over members. Gap: validation error less that of the original, the "

@@ -67,7 +67,7 @@ def draw_curves(figure: Curves) -> Canvas:
         axes.set_axis_off()
     for i, (axes, panel) in enumerate(zip(grid.flat, figure.panels, strict=False)):
         for line in panel.lines:
-            _draw_line(axes, line, names, positions, levels.index(line.name) if line.dashed else 0)
+            _draw_line(axes, line, names, positions, levels)
         if not positions and all(float(x).is_integer() for line in panel.lines for x in line.x):
             axes.xaxis.get_major_locator().set_params(integer=True)
         if panel.log:
@@ -93,14 +93,17 @@ def _positions(figure: Curves) -> list[str]:
     return list(dict.fromkeys(map(str, positions))) if any(isinstance(x, str) for x in positions) else []
 
 
-def _draw_line(axes: Axes, line: Line, names: list[str], positions: list[str], level: int) -> None:
+def _draw_line(axes: Axes, line: Line, names: list[str], positions: list[str], levels: list[str]) -> None:
     """Draw a line with its intervals: a band along numbers, bars at text, the lines slightly side by side there.
 
-    ``level`` counts those that are dashed; at text, their bars stand at the end.
+    Those of ``levels`` are dashed; at text, their bars stand at the end.
     """
     index = names.index(line.name)
     colour = hue(index)
-    x, ends = _places(line, index - (len(names) - 1) / 2, positions, level)
+    beside = [name for name in names if name not in levels]
+    aside = 0 if line.dashed else beside.index(line.name) - (len(beside) - 1) / 2
+    level = levels.index(line.name) if line.dashed else 0
+    x, ends = _places(line, aside, positions, level)
     y = _numbers(line.y)
     if line.chance:
         axes.plot(x, _numbers(line.chance), color=colour, linestyle=(0, (3, 2)), linewidth=0.8)

@@ -219,12 +219,9 @@ def make_logarithmic(axes: Axes, which: str, low: float, high: float) -> None:
 
 
 def plain(value: float) -> str:
-    """Return a number in as few characters as it takes: ``1e-5``, ``0.02``, ``300``."""
-    mantissa, _, exponent = f"{value:.3g}".partition("e")
-    short = f"{value:.0e}".replace("e-0", "e-")
-    if exponent:
-        return f"{mantissa}e{int(exponent)}"
-    return short if 0 < value < 0.01 and float(short) == float(mantissa) else mantissa
+    """Return the number of a logarithmic tick, one digit and a power of ten: ``1e-5``, ``0.02``, ``300``."""
+    mantissa, _, exponent = f"{value:.0e}".partition("e")
+    return f"{value:g}" if 0.01 <= value < 1e5 else f"{mantissa}e{int(exponent)}"
 
 
 def area_of(points: int) -> float:
