@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from prunekit import Batch, InputError, Pruner
+from prunekit.plugins.criteria._examples import mean_gradients
 from prunekit.plugins.criteria.snip import Snip
 from prunekit.plugins.criteria.taylor import Taylor
 
@@ -109,6 +110,15 @@ def test_a_weight_that_the_loss_does_not_depend_on_scores_nought() -> None:
         assert scores["used.weight"].all()
         constant = criterion.scores(context(model, data, lambda model, batch: torch.zeros(())))
         assert not any(score.any() for score in constant.values())
+
+
+def test_mean_gradients_of_frozen_parameters_leave_them_frozen() -> None:
+    model = regression().requires_grad_(False)
+    with torch.no_grad():
+        found = mean_gradients(context(model, batches(2, 3), squared_error), None)
+    np.testing.assert_allclose(found["weight"][0], GRADIENTS.mean(axis=0), rtol=1e-12)
+    assert not model.weight.requires_grad
+    assert model.weight.grad is None
 
 
 # ------------------------------------------------------------------------------------------------ modes

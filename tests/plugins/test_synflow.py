@@ -94,6 +94,16 @@ def test_buffers_of_the_state_dict_are_made_positive_and_others_are_not() -> Non
         assert scores["layer.weight"].tolist() == [[expected, expected]]
 
 
+def test_scores_are_positive_where_more_weight_lowers_the_outputs() -> None:
+    class Negative(nn.Linear):
+        def forward(self, inputs: Tensor) -> Tensor:
+            return -super().forward(inputs)
+
+    model = Negative(3, 2, bias=False)
+    scores = Synflow(input_shape=[3]).scores(context(model))
+    np.testing.assert_allclose(scores["weight"], np.abs(model.weight.detach().numpy()), rtol=1e-7)
+
+
 def test_a_weight_that_is_used_twice_has_the_paths_of_both() -> None:
     model = nn.Sequential(nn.Linear(3, 3, bias=False), nn.ReLU(), nn.Linear(3, 3, bias=False))
     model[2].weight = model[0].weight

@@ -200,6 +200,15 @@ def test_a_layer_that_is_never_called_is_named() -> None:
         Wanda().scores(context(model, batches(drawn(4, 3), 4)))
 
 
+def test_a_weight_with_a_layer_that_is_never_called_is_named_though_another_one_is() -> None:
+    class Half(Shared):
+        def forward(self, inputs: Tensor) -> Tensor:
+            return self.first(inputs)
+
+    with pytest.raises(InputError, match=r"never saw an input of first\.weight: "):
+        Wanda().scores(context(Half(), batches(drawn(4, 3), 4)))
+
+
 def test_biases_are_refused_by_name() -> None:
     with pytest.raises(InputError, match=r"has no score for bias, a bias: take it out of what is pruned"):
         Wanda().scores(context(nn.Linear(3, 2), batches(drawn(4, 3), 4), parameters=["weight", "bias"]))
