@@ -19,13 +19,18 @@ from prunekit.figures import (
     Line,
     PlanePanel,
     Planes,
+    PointGroup,
     Points,
+    Scatter,
 )
 
 LONG = "a_population_whose_name_is_far_too_long_for_any_figure_{}"
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SPARSITIES = ("reference", "0.3", "0.5", "0.7", "0.9", "0.95", "0.99")
 METHODS = ("Sup/GMP", "Sup/One-Shot", "SCL/GMP", "SCL/ΔGMP", "SCL/One-Shot")
+
+CRITERIA = ("qm", "lm", "obd", "magnitude", "snip", "grasp", "synflow")
+LAMBDAS = ("0", "1e-5", "1e-4", "1e-3", "0.01", "0.1", "1", "10", "100")
 
 
 def named(name="a", **rest):
@@ -62,6 +67,35 @@ def curves(methods=METHODS, positions=SPARSITIES, **rest):
     lines = tuple(line(name, k) for k, name in enumerate(methods))
     panels = (CurvePanel("PIEs", lines), CurvePanel("accuracy, %", lines))
     return Curves(**named("curves", **rest), x_name="sparsity", panels=panels)
+
+
+def scatter(n=200, groups=CRITERIA, **rest):
+    rng = np.random.default_rng(0)
+    said = {"x_name": "ΔL", "y_name": "gap after fine-tuning, points", "note": "ρ = 0.21 [−0.05, 0.44]", **rest}
+    parts = np.array_split(rng.lognormal(-1, 1, n), len(groups)) if groups else []
+    return Scatter(
+        **named("scatter"),
+        groups=tuple(PointGroup(name, x, 2 + rng.normal(size=len(x))) for name, x in zip(groups, parts, strict=True)),
+        **said,
+    )
+
+
+def levels(names=CRITERIA, positions=LAMBDAS, panels=2, scale=1.0, **rest):
+    """Return curves over λ on a logarithmic scale: the first three have a line, the others a level."""
+
+    def line(k, name):
+        y = tuple(scale * 0.2 * (k + 1) * (1 + 0.2 * i * (k < 3)) for i in range(len(positions)))
+        low, high = tuple(v / 2 for v in y), tuple(v * 2 for v in y)
+        return Line(name, positions, y, low, high, dashed=k >= 3)
+
+    lines = tuple(line(k, name) for k, name in enumerate(names))
+    parts = tuple(CurvePanel("ΔL", lines, f"{1 + 13 * k} rounds", log=True) for k in range(panels))
+    return Curves(**named("levels"), x_name="regularisation λ", panels=parts, **rest)
+
+
+def one_line(**rest):
+    said = {"name": "GMP", "x": (0.1, 0.5, 0.9), "y": (1.0, 2.0, 4.0)} | rest
+    return Curves(**named(), x_name="sparsity", panels=(CurvePanel("PIEs", (Line(**said),)),))
 
 
 def planes(n=200, classes=CLASSES, places=True, panels=6, note="silhouette 0.41, k-NN accuracy 93.2 %"):
@@ -104,6 +138,14 @@ def drawn_texts(canvas, monkeypatch):
     renderer = agg.get_renderer()
     boxes = [np.array(text.get_window_extent(renderer).extents) / canvas.dpi for text in found]
     return list(zip(found, boxes, strict=True))
+
+
+def legend(canvas):
+    return [text.get_text() for each in canvas.legends for text in each.get_texts()]
+
+
+def texts(canvas, monkeypatch):
+    return [text.get_text() for text, _ in drawn_texts(canvas, monkeypatch)]
 
 
 def overlapping(boxes):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -86,7 +87,7 @@ def sentence(relation: Relation) -> str:
     x, y = NAMES[relation.x], NAMES[relation.y]
     numbers = f"{rho_text(relation.found)} over {_counts(relation)}"
     if interval is None:
-        return f"{x} and {y} go together with {numbers}; one seed does not say how sure that is"
+        return f"{x} and {y}: {numbers}; one seed does not say how sure that is"
     if interval[0] <= 0 <= interval[1]:
         return f"{x} is not known to explain {y}: {numbers}"
     how = "weakly" if abs(rho) < WEAK else "moderately" if abs(rho) < MODERATE else "strongly"
@@ -126,12 +127,12 @@ def relation_tables(found: Sequence[Relation]) -> list[Table]:
             *(Column(name, "z.2f") for name in ("ρ", "95 % from", "to")),
         )
         if mine:
-            rows = [(*([each.sparsity] if several else []), *_row(each)) for each in mine]
+            rows: list[tuple[Any, ...]] = [(*([each.sparsity] if several else []), *_row(each)) for each in mine]
             tables.append(Table(title, columns, rows, note=_note(mine) if not tables else "ρ and intervals as above."))
     return tables
 
 
-def _row(relation: Relation) -> tuple[str | int | float | None, ...]:
+def _row(relation: Relation) -> tuple[Any, ...]:
     found = relation.found
     low, high = found.interval or (None, None)
     return relation.criterion, relation.settings, found.seeds, found.runs, found.rho, low, high

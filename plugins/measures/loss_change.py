@@ -9,15 +9,14 @@ import numpy as np
 
 from prunekit import Column, Comparison, Headline, Measure, ObservedMember, StudyColumns, Summary, Table, register
 
+from ._along_lambda import Quantity, lambda_figures
 from ._lineage import Pruning, difference, last_pruning, losses, size, training_loss
 from ._rounds import round_figures
 from ._settings import (
     Pruned,
-    Quantity,
     as_json,
     by_criterion,
     by_sparsity,
-    lambda_figures,
     own,
     percent,
     pruned_populations,

@@ -7,9 +7,10 @@ from typing import Any
 
 from prunekit import Column, Comparison, Headline, Measure, ObservedMember, StudyColumns, Summary, Table, register
 
+from ._along_lambda import Quantity, lambda_figures
 from ._finding import AFTER, AXES, BEFORE, DELTA, findings, relation_tables, relations, scatters
 from ._lineage import difference, last_pruning, losses, validation_error
-from ._settings import Pruned, Quantity, as_json, lambda_figures, own, pruned_populations
+from ._settings import Pruned, as_json, own, pruned_populations
 
 KEYS = (BEFORE, AFTER)
 QUANTITIES = (

@@ -19,10 +19,12 @@ from helpers_drawing import (
     drawn_texts,
     exemplars,
     images,
+    levels,
     named,
     overlapping,
     planes,
     points,
+    scatter,
 )
 from matplotlib.colors import to_rgb, to_rgba
 from PIL import Image
@@ -50,6 +52,19 @@ FIGURES = {
     "curves, numbers": curves(positions=(0.0, 0.5, 1.0), diagonal=True),
     "curves, four panels": replace(curves(), panels=curves().panels * 2),
     "curves, none": curves([]),
+    "curves, logarithmic with levels": levels(),
+    "curves, three panels with levels": levels(panels=3),
+    "curves, eight panels with levels": levels(panels=8),
+    "curves, logarithmic, tiny": levels(scale=1e-7),
+    "curves, logarithmic, hundreds of numbers": levels(("a", "b"), tuple(range(1, 141))),
+    "curves, long names of levels": levels([LONG.format(i) for i in range(7)]),
+    "scatter": scatter(),
+    "scatter, 700 points": scatter(700, log_x=True),
+    "scatter, one group": scatter(30, [""], note=""),
+    "scatter, diagonal": scatter(diagonal=True),
+    "scatter, long names": scatter(groups=[LONG.format(i) for i in range(8)], x_name=LONG, y_name=LONG, note=LONG * 3),
+    "scatter, one point": scatter(1, ["qm"], log_x=True),
+    "scatter, none": scatter(0, []),
     "planes": planes(),
     "planes, many": planes(10_000, panels=2, places=False),
     "planes, in reading order": planes(places=False, panels=5),
@@ -64,7 +79,7 @@ FIGURES = {
     "exemplars, two": exemplars(2),
     "exemplars, none": exemplars(0),
 }
-ONE_EACH = [points(20), bars("abc"), curves(["a", "b"], "abc"), planes(20, "abc", panels=1), exemplars(2)]
+ONE_EACH = [scatter(20), points(20), bars("abc"), curves(["a", "b"], "abc"), planes(20, "abc", panels=1), exemplars(2)]
 ODD = "$x_1$ <script>alert(1)</script> & -- \x00\n\ud800"
 
 
@@ -106,6 +121,7 @@ def test_names_stay_text_whatever_they_hold(monkeypatch):
     said = {"x_name": ODD, "y_name": ODD, "marked_name": ODD}
     many = [
         points(**said),
+        scatter(groups=[ODD, "b"], x_name=ODD, y_name=ODD, note=ODD),
         bars([ODD, "b"], value_name=ODD),
         curves([ODD, "b"]),
         planes(20, [ODD, "b"], panels=1),

@@ -9,22 +9,25 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from helpers_drawing import CLASSES, METHODS, curves, drawn_texts, exemplars, images, named, planes, points
+from helpers_drawing import (
+    CLASSES,
+    METHODS,
+    curves,
+    exemplars,
+    images,
+    legend,
+    named,
+    one_line,
+    planes,
+    points,
+    texts,
+)
 from matplotlib.colors import to_rgb, to_rgba
 from PIL import Image
 
-from prunekit.figures import Bar, BarPanel, Bars, CurvePanel, Curves, Line, PlanePanel, Planes
+from prunekit.figures import Bar, BarPanel, Bars, PlanePanel, Planes
 from prunekit.report.drawing import draw, to_svg
 from prunekit.report.drawing.style import HUES, LIGHT, MUTED, STRONG, tone
-
-
-def legend(canvas):
-    return [text.get_text() for each in canvas.legends for text in each.get_texts()]
-
-
-def texts(canvas, monkeypatch):
-    return [text.get_text() for text, _ in drawn_texts(canvas, monkeypatch)]
-
 
 # ----------------------------------------------------------------------------------------------------------- points
 
@@ -188,11 +191,6 @@ def test_numbers_below_zero_have_a_line_at_zero():
 
 
 # ----------------------------------------------------------------------------------------------------------- curves
-
-
-def one_line(**rest):
-    said = {"name": "GMP", "x": (0.1, 0.5, 0.9), "y": (1.0, 2.0, 4.0)} | rest
-    return Curves(**named(), x_name="sparsity", panels=(CurvePanel("PIEs", (Line(**said),)),))
 
 
 def test_a_line_along_numbers_stands_where_they_are_with_a_band():

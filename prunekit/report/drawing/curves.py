@@ -54,7 +54,8 @@ def draw_curves(figure: Curves) -> Canvas:
     names = list(dict.fromkeys(line.name for panel in figure.panels for line in panel.lines))
     if not names:
         return say(sheet(COLUMN, PANEL), "nothing to show")
-    levels = list(dict.fromkeys(line.name for panel in figure.panels for line in panel.lines if line.dashed))
+    solid = {line.name for panel in figure.panels for line in panel.lines if not line.dashed}
+    levels = [name for name in names if name not in solid]
     positions = _positions(figure)
     columns = 1 if len(figure.panels) <= MOST_BELOW else 2
     rows = math.ceil(len(figure.panels) / columns)
@@ -100,10 +101,8 @@ def _draw_line(axes: Axes, line: Line, names: list[str], positions: list[str], l
     """
     index = names.index(line.name)
     colour = hue(index)
-    beside = [name for name in names if name not in levels]
-    aside = 0 if line.dashed else beside.index(line.name) - (len(beside) - 1) / 2
-    level = levels.index(line.name) if line.dashed else 0
-    x, ends = _places(line, aside, positions, level)
+    beside = levels if line.name in levels else [name for name in names if name not in levels]
+    x, ends = _places(line, beside.index(line.name), len(beside), positions)
     y = _numbers(line.y)
     if line.chance:
         axes.plot(x, _numbers(line.chance), color=colour, linestyle=(0, (3, 2)), linewidth=0.8)
@@ -116,17 +115,17 @@ def _draw_line(axes: Axes, line: Line, names: list[str], positions: list[str], l
     axes.plot(x, y, color=colour, label=line.name, **_look(index, dashed=line.dashed, points=len(x)))
 
 
-def _places(line: Line, aside: float, positions: list[str], level: int) -> tuple[Floats, Floats]:
-    """Return where the values of a line stand, and where its bars do."""
+def _places(line: Line, number: int, of: int, positions: list[str]) -> tuple[Floats, Floats]:
+    """Return where the values of a line stand, and where its bars do; it is one of several, counted from 0."""
     if not positions:
         x = _numbers(line.x)
         return x, x
     x = np.array([positions.index(str(each)) for each in line.x], dtype=np.float64)
     if not line.dashed:
-        x += ABREAST * aside
+        x += ABREAST * (number - (of - 1) / 2)
         return x, x
     x[0], x[-1] = x[0] - BEYOND, x[-1] + BEYOND
-    return x, x[-1:] - BEYOND / 5 * level
+    return x, x[-1:] - BEYOND / 5 * number
 
 
 def _look(index: int, *, dashed: bool, points: int = 1) -> dict[str, Any]:

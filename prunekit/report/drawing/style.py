@@ -178,7 +178,7 @@ def axis_name(text: str, inches: float) -> str:
 def wrapped(text: str, inches: float, size: float = SMALL) -> list[str]:
     """Return ``text`` in as many lines of at most ``inches`` as it needs."""
     lines: list[str] = []
-    for word in text.split():
+    for word in printable(text).split():
         longer = f"{lines[-1]} {word}" if lines else word
         if lines and width_of(longer, size) <= inches:
             lines[-1] = longer
@@ -207,21 +207,21 @@ def _touch(names: Sequence[str], room: float) -> bool:
 
 def make_logarithmic(axes: Axes, which: str, low: float, high: float) -> None:
     """Give an axis, ``x`` or ``y``, a logarithmic scale from ``low`` to ``high``, both above 0, with plain numbers."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     decades = math.log10(high / low)
-    shown = (1.0,) if decades > 2 else (1.0, 3.0) if decades > 1 else (1.0, 2.0, 5.0) if decades > 0.6 else range(1, 10)
+    shown = (1.0,) if decades > 2 else (1.0, 3.0) if decades > 1 else (1.0, 2.0, 5.0)
     axes.set(**{f"{which}scale": "log", f"{which}lim": (low, high)})
     axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_locator(LogLocator(subs=shown, numticks=6))
+    axis.set_major_locator(LogLocator(subs=shown, numticks=6) if decades > 0.6 else MaxNLocator(4))
     axis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
     axis.set_minor_formatter(NullFormatter())
 
 
 def plain(value: float) -> str:
-    """Return the number of a logarithmic tick, one digit and a power of ten: ``1e-5``, ``0.02``, ``300``."""
-    mantissa, _, exponent = f"{value:.0e}".partition("e")
-    return f"{value:g}" if 0.01 <= value < 1e5 else f"{mantissa}e{int(exponent)}"
+    """Return a positive number of few digits in few characters: ``1e-5``, ``0.02``, ``300``."""
+    mantissa, _, exponent = f"{value:.3e}".partition("e")
+    return f"{value:g}" if 0.01 <= value < 1e5 else f"{float(mantissa):g}e{int(exponent)}"
 
 
 def area_of(points: int) -> float:
