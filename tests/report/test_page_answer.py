@@ -93,6 +93,13 @@ def test_headline_numbers_stand_beside_with_what_it_takes_to_judge_them(make):
     assert [(each.value, each.marked) for each in second.numbers] == [("97.0 → 91.0", False), ("0", False)]
 
 
+def test_a_number_that_the_reference_lacks_stands_alone(make):
+    kept = {"sparse": Number(0.25, 0.05)}
+    (first, second), _ = answered(make(members=3), [Kept(numbers=kept)])
+    assert [(each.value, each.note) for each in first.numbers] == [("0.2", "± 0.1")]
+    assert first.numbers == second.numbers
+
+
 def test_of_many_comparisons_the_ranges_the_marks_and_the_worst_are_said(make):
     numbers = [Number(7, p=0.02, smallest_p=0.01), Number(3, p=0.3, smallest_p=0.01)]
     kept = {"dense": Number(97.0, 0.5), "sparse": Number(91.0, 1.25), "control": Number(98.0)}

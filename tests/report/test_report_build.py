@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from prunekit.comparison import Comparison
 from prunekit.errors import InputError, PrunekitError
@@ -14,6 +16,9 @@ from prunekit.protocols import Measure
 from prunekit.registry import registry
 from prunekit.report.arrays import ArrayPopulation
 from prunekit.report.build import as_json, build_report, percent
+from prunekit.report.page import to_html
+from prunekit.report.terminal import print_report
+from prunekit.report.text import to_json, to_latex, to_markdown
 from prunekit.tables import Column, Summary, Table
 
 NOT_ASKED = dict.fromkeys(registry.names("measure"))
@@ -174,3 +179,66 @@ def test_a_column_that_was_not_observed_is_named():
     population = ArrayPopulation("dense", (0,), 0.0, {"confidence": np.zeros((1, 2))})
     with pytest.raises(InputError, match=r"'dense' has no column 'confidense' \(did you mean 'confidence'\?\)"):
         population["confidense"]
+
+
+class Finding(Measure):
+    """Finds something of the study as a whole."""
+
+    name = "finding"
+    found: list[str] = ["It explains it <b>weakly</b>: ρ = 0.21 [−0.05, 0.44].", "50 % & more_or | less."]
+
+    def summarise(self, study, comparisons):
+        return Summary(findings=self.found)
+
+
+def test_findings_of_all_measures_stand_together_in_their_order(make):
+    study = make()
+    other = type("Other", (Finding,), {"name": "other"})
+    study.measures = [Spoken(), Finding(), Silent(), other(found=["Nothing else."])]
+    report = build_report(study, study.comparisons)
+    assert report.findings == (*Finding().found, "Nothing else.")
+    assert report.document["findings"] == list(report.findings)
+    assert build_report(make(), []).document["findings"] == []
+
+
+@pytest.mark.parametrize("comparisons", [[0], [0, 1], [0] * 6, []])
+def test_a_terminal_shows_findings_before_the_comparisons_however_many_there_are(make, comparisons):
+    study = make()
+    study.measures = [Spoken(), Finding()]
+    report = build_report(study, [study.comparisons[i] for i in comparisons])
+    console = Console(file=io.StringIO(), width=120, highlight=False)
+    print_report(report, console)
+    text = console.file.getvalue()
+    assert text.count(Finding().found[0]) == text.count(Finding().found[1]) == 1
+    assert text.index("What the study finds") < text.index(Finding().found[0])
+    if comparisons:
+        last = "sparse says so" if len(comparisons) <= 4 else "6 comparisons:"
+        assert text.index(Finding().found[1]) < text.index(last)
+
+
+def test_every_format_has_the_findings(make):
+    study = make()
+    study.measures = [Finding()]
+    report = build_report(study, study.comparisons)
+    page = to_markdown(report)
+    assert "## What the study finds\n\n- It explains it \\<b\\>weakly\\</b\\>: ρ" in page.replace("\\[", "[")
+    assert "- 50 % & more\\_or \\| less." in page
+    latex = to_latex(report).splitlines()
+    assert all(f"% {finding}" in latex for finding in Finding().found)
+    assert json.loads(to_json(report))["findings"] == Finding().found
+
+
+def test_without_findings_there_is_no_heading(make):
+    report = build_report(make(), make().comparisons)
+    assert "What the study finds" not in to_markdown(report)
+
+
+def test_the_page_begins_its_answer_with_the_findings_escaped(make):
+    study = make()
+    study.measures = [Finding()]
+    page = to_html(study, build_report(study, study.comparisons), study.comparisons)
+    answer = page.partition('<section id="answer">')[2].partition("</section>")[0]
+    assert "<li>It explains it &lt;b&gt;weakly&lt;/b&gt;: ρ = 0.21 [−0.05, 0.44].</li>" in answer
+    assert answer.index("It explains it") < answer.index("dense → sparse")
+    study.measures = [Silent()]
+    assert "The study as a whole" not in to_html(study, build_report(study, []), [])
