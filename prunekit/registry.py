@@ -79,6 +79,7 @@ class Registry:
         self._entries: dict[tuple[str, str], Entry] = {}
         self._module: str | None = None
         """Name of the module that is being read from a recipe's plugin file."""
+        self._points: tuple[EntryPoint, ...] | None = None
         self._loaded: set[EntryPoint] = set()
         self.files: dict[Path, str] = {}
         """SHA-256 of every plugin file that this registry has read."""
@@ -178,7 +179,9 @@ class Registry:
         if self._parent is not None:
             self._parent._load_entry_points(kind)
             return
-        for point in entry_points(group=ENTRY_POINT_GROUP):
+        if self._points is None:
+            self._points = tuple(entry_points(group=ENTRY_POINT_GROUP))  # reads every installed distribution: once
+        for point in self._points:
             if point in self._loaded or (point.name in KINDS and point.name != kind):
                 continue
             self._loaded.add(point)

@@ -135,7 +135,7 @@ def _resolved(schema: Any) -> Any:
 _ROUNDS = {"type": "integer", "minimum": 1, "description": "How often; {round} in the stages is replaced."}
 _REPEAT = {
     "type": "object",
-    "additionalProperties": {"type": "array", "minItems": 1},
+    "additionalProperties": {"anyOf": [{"type": "array", "minItems": 1}, {"type": "null"}]},
     "description": "Repeats the block for every value; {key} in names and texts is replaced.",
 }
 
@@ -164,4 +164,6 @@ def _plugins(known: Registry, kind: str, definitions: dict[str, Any]) -> list[di
             "additionalProperties": False,
         }
         choices.append(block)
+    replaced = {"type": "string", "pattern": r"\{\w+\}", "description": "A name with {key}, which `for` replaces."}
+    choices += [replaced, {"type": "object", "properties": {"name": replaced}, "required": ["name"]}]
     return choices

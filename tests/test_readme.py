@@ -86,6 +86,29 @@ def test_the_recipe_of_the_readme_is_valid_and_so_is_its_profile(tmp_path: Path)
     assert resolve(load(path, profile="quick")).recipe.seeds == 2
 
 
+def test_the_tickets_of_the_readme_are_pruned_in_five_rounds_and_rewound(tmp_path: Path) -> None:
+    path = tmp_path / "tickets.yaml"
+    stages = next(block for block in blocks("yaml") if "repeat:" in block)
+    path.write_text(f"name: tickets\ndata: digits\nmodel: mlp_300_100\nseeds: 1\n{stages}")
+    population = resolve(load(path)).populations["ticket"]
+    assert len(population.stages) == 15
+    targets = [stage.updates[0][1] for stage in population.stages if stage.updates]
+    assert targets == pytest.approx([1 - 0.1 ** (i / 5) for i in range(1, 6)])
+    assert [stage.point for stage in population.stages] == [0, 1, 0] * 5
+
+
+def test_pruning_without_a_loop_works_as_the_readme_says() -> None:
+    import torch
+
+    import prunekit
+
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
+    loader = [(torch.randn(16, 3, 2, 2), torch.arange(16) % 3)]
+    given = {"prunekit": prunekit, "model": model, "loader": loader, "loss": torch.nn.functional.cross_entropy}
+    exec(next(block for block in blocks("python") if block.startswith("masks = prunekit.prune")), given)  # noqa: S102
+    assert sum(int((~mask).sum()) for mask in given["masks"].values()) == round(120 * 0.95)  # type: ignore[attr-defined]
+
+
 def test_the_functions_for_others_work_as_the_readme_says() -> None:
     import torch
 
