@@ -1,0 +1,53 @@
+"""The change of the loss when a weight is removed, by a linear or quadratic model of it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from prunekit import Criterion, PruningContext, evaluating, undisturbed
+
+from ._examples import device_of, first_examples, inputs_of, mean_gradients
+from ._gauss_newton import gauss_newton_diagonal
+
+SOURCE = "Laurent et al. 2020, arXiv 2006.12279, §2"
+
+
+class LossModel(Criterion):
+    """Score = |−g·θ + ½·d·θ²| + ½·λ·θ²: g the gradient, d the diagonal of the Gauss–Newton matrix.
+
+    Both are means over the same examples, with the network in eval mode and its weights as they are now. What is pruned
+    has score 0.
+    """
+
+    needs_data: ClassVar[bool] = True
+    gradient: ClassVar[bool]
+    """Whether the model has the linear term; without it g is 0."""
+    curvature: ClassVar[bool]
+    """Whether it has the quadratic term; without it d is 0."""
+
+    regularisation: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
+    """λ, at least 0: how much the size of the step counts besides. The paper takes 0 and 1e-5 to 1e2."""
+    examples: int = Field(default=1000, ge=1)
+    """How many training examples, the first ones; all of them where there are fewer."""
+
+    def scores(self, context: PruningContext) -> dict[str, Tensor]:
+        """Return the scores. Raises InputError where there are no data, no labels for g, or no logits for d."""
+        parameters = {target.name: target.parameter for target in context.targets}
+        with undisturbed(context.model), evaluating(context.model):
+            for parameter in parameters.values():
+                parameter.requires_grad_(True)
+            change = {name: torch.zeros_like(parameter.detach()) for name, parameter in parameters.items()}
+            if self.gradient:
+                for name, gradient in mean_gradients(context, self.examples).items():
+                    change[name] -= gradient * parameters[name].detach()
+            if self.curvature:
+                batches = first_examples(context, self.examples)
+                inputs = (inputs_of(batch).to(device_of(context)) for batch in batches)
+                for name, diagonal in gauss_newton_diagonal(context.model, parameters, inputs).items():
+                    change[name] += diagonal * parameters[name].detach().square() / 2
+        half = self.regularisation / 2
+        return {name: change[name].abs_() + half * p.detach().square() for name, p in parameters.items()}
