@@ -30,7 +30,7 @@ class Setting:
     rounds: int
     """π: updates without training in between; of a stage that a recipe repeats, the repetitions."""
     sparsity: float
-    """What was asked for, in [0, 1)."""
+    """What was asked for, in [0, 1); counted where the stage does not say."""
 
     @classmethod
     def of(cls, stage: PastStage, pruned_before: int = 0) -> Setting:
@@ -38,13 +38,13 @@ class Setting:
         criterion, options = _named(stage.options.get("criterion", DEFAULT_CRITERION))
         schedule, plan = _named(stage.options["schedule"])
         regularisation = options.get("regularisation", DEFAULT_REGULARISATION.get(criterion))
-        reached = stage.updates[-1]["sparsity"] if stage.updates else 0.0
+        reached = round(stage.updates[-1]["sparsity"], 4) if stage.updates else 0.0
         return cls(
             criterion,
             None if regularisation is None else float(regularisation),
             schedule,
             int(plan.get("rounds") or max(len(stage.updates), pruned_before + 1)),
-            round(float(plan.get("sparsity", reached)), 4),
+            float(plan.get("sparsity", reached)),
         )
 
     def as_json(self) -> dict[str, Any]:

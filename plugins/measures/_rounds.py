@@ -32,6 +32,48 @@ def round_figures(populations: Sequence[Pruned]) -> list[Curves]:
     return figures
 
 
+def round_findings(populations: Sequence[Pruned]) -> list[str]:
+    """Say, for each sparsity and schedule, in how many runs the most rounds give a smaller ΔL than one.
+
+    Runs of the same criterion, λ and seed are held against each other; none is said where there are no such runs.
+    """
+    said = []
+    sparsities = by_sparsity(populations)
+    for sparsity in list(sparsities)[-MOST_PANELS:]:
+        group = sparsities[sparsity]
+        where = f"With {percent(sparsity)} of the weights pruned, " if len(sparsities) > 1 else ""
+        for schedule in dict.fromkeys(each.setting.schedule for each in group if each.setting.rounds > 1):
+            most = max(each.setting.rounds for each in group if each.setting.schedule == schedule)
+            ratios = _ratios(group, schedule, most)
+            runs = np.concatenate([*ratios, np.empty(0)])
+            if len(runs):
+                smaller = f"{np.count_nonzero(runs < 1)} of {len(runs)} runs"
+                said.append(
+                    f"{where}ΔL is smaller after {most} {schedule} rounds than after one in {smaller} ({len(ratios)} "
+                    f"setting{'s' * (len(ratios) > 1)}), in the median {np.median(runs):.2g} times as large."
+                )
+    return said
+
+
+def _ratios(populations: Sequence[Pruned], schedule: str, most: int) -> list[Floats]:
+    """Return ΔL after the most rounds as a share of ΔL after one: of each criterion and λ, of each seed."""
+    found = []
+    for many in populations:
+        if (many.setting.schedule, many.setting.rounds) != (schedule, most):
+            continue
+        alike = (many.setting.criterion, many.setting.regularisation)
+        once = [each for each in populations if each.setting.rounds == 1]
+        once = [each for each in once if (each.setting.criterion, each.setting.regularisation) == alike]
+        for one in once[:1]:
+            of_one = dict(zip(one.seeds, one.values("delta").tolist(), strict=True))
+            pairs = [
+                (value, of_one.get(seed, np.nan)) for seed, value in zip(many.seeds, many.values("delta"), strict=True)
+            ]
+            ratios = np.array([value / other for value, other in pairs if other > 0 and np.isfinite(value)])
+            found += [ratios] if len(ratios) else []
+    return found
+
+
 Best = Mapping[int, Pruned]
 """By number of rounds: the population of the λ whose mean ΔL is smallest."""
 

@@ -11,7 +11,7 @@ from prunekit import Column, Comparison, Headline, Measure, ObservedMember, Stud
 
 from ._along_lambda import Quantity, lambda_figures
 from ._lineage import Pruning, difference, last_pruning, losses, size, training_loss
-from ._rounds import round_figures
+from ._rounds import round_figures, round_findings
 from ._settings import (
     Pruned,
     as_json,
@@ -69,6 +69,7 @@ class LossChange(Measure):
         summary = Summary(
             populations={each.name: as_json(each, (*KEYS, "change")) for each in pruned}
             | {name: own(population, self.name, "loss") for name, population in rest.items()},
+            findings=round_findings(pruned),
             headline=_headline(pruned),
             figures=[
                 *lambda_figures(pruned, [DELTA], "loss_change.lambda", "ΔL against λ", _smallest),

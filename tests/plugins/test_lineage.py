@@ -31,6 +31,10 @@ def test_criterion_and_lambda_are_those_of_the_stage_whatever_populations_are_ca
     assert (setting.schedule, setting.rounds, setting.sparsity) == ("exponential", 14, 0.956)
 
 
+def test_sparsities_are_not_rounded():
+    assert Setting.of(pruned(schedule={"name": "one_shot", "sparsity": 0.98847})).sparsity == 0.98847
+
+
 def test_what_a_recipe_leaves_out_is_taken_from_what_was_done():
     setting = Setting.of(pruned(schedule="mine", changes=(1.0, 1.0, 1.0)))
     assert (setting.schedule, setting.rounds, setting.sparsity) == ("mine", 3, 0.9)

@@ -40,8 +40,8 @@ LEVEL = (0, (4, 1.5))
 """Dashes of a line that others are held against."""
 MOST_MARKS = 30
 """Marks on a line: more would be a thicker line."""
-ABREAST = 0.08
-"""Distance of lines side by side, where positions are text, in the room of a position."""
+ABREAST, ALL_ABREAST = 0.08, 0.5
+"""Distance of lines side by side, where positions are text, in the room of a position, and of the outermost at most."""
 
 BEYOND = 0.4
 """How far a level goes beyond the first and the last position, in the room of a position."""
@@ -122,7 +122,7 @@ def _places(line: Line, number: int, of: int, positions: list[str]) -> tuple[Flo
         return x, x
     x = np.array([positions.index(str(each)) for each in line.x], dtype=np.float64)
     if not line.dashed:
-        x += ABREAST * (number - (of - 1) / 2)
+        x += min(ABREAST, ALL_ABREAST / of) * (number - (of - 1) / 2)
         return x, x
     x[0], x[-1] = x[0] - BEYOND, x[-1] + BEYOND
     return x, x[-1:] - BEYOND / 5 * number
