@@ -64,10 +64,10 @@ def pruned(loss=0.6, accuracy=0.7, criterion="magnitude", schedule=None, changes
     return Stage("prune", Then(loss, accuracy), options, updates=updates, rounds=tuple(map(Then, losses)))
 
 
-def past_of(seed, *, pruned: bool):
+def past_of(seed, *, sparse: bool):
     """Return a past of training, of pruning perhaps, and of fine-tuning."""
-    cut = globals()["pruned"](0.6 + 0.01 * seed, 0.7, changes=(2.0 + seed,))
-    return (trained(), *((cut,) if pruned else ()), trained(0.2, 0.85))
+    cut = pruned(0.6 + 0.01 * seed, 0.7, changes=(2.0 + seed,))
+    return (trained(), *((cut,) if sparse else ()), trained(0.2, 0.85))
 
 
 # -------------------------------------------------------------------------------------------------------- whole studies

@@ -52,7 +52,8 @@ def correlate(x: Floats, y: Floats, seeds: Integers) -> Correlation:
     rho = known(weighted_spearman(x, y, np.ones((1, len(x))))[0]) if len(x) > 1 else None
     if rho is None or len(different) < 2:
         return Correlation(rho, None, len(x), len(different))
-    drawn = weighted_spearman(x, y, seed_draws(len(different))[:, cluster])
+    draws, which = np.unique(seed_draws(len(different)), axis=0, return_inverse=True)
+    drawn = weighted_spearman(x, y, draws[:, cluster])[which]
     drawn = drawn[np.isfinite(drawn)]  # a draw of one seed alone may hold one run
     low, high = np.percentile(drawn, [2.5, 97.5]).tolist()
     return Correlation(rho, (low, high), len(x), len(different))

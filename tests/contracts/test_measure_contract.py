@@ -56,7 +56,7 @@ class Member:
             yield Representation(probe, BANK, self._features)
 
     def past(self):
-        return past_of(self._seed, pruned=self._seed // 10 % 2 == 1)
+        return past_of(self._seed, sparse=self._seed // 10 % 2 == 1)
 
     def loss(self, part):
         return 0.1 + 0.01 * self._seed

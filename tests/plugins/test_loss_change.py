@@ -195,8 +195,8 @@ def test_more_rounds_are_held_against_one_run_by_run():
 
     study = {"once": at(1, (1.0, 1.0, 1.0, 1.0)), "few": at(5, (2.0,) * 4), "many": at(14, (0.25, 0.5, 1.5, 0.5))}
     assert summary(study).findings == [
-        "ΔL is smaller after 14 exponential rounds than after one in 3 of 4 runs (1 setting), in the median 0.5 times as "
-        "large."
+        "ΔL is smaller after 14 exponential rounds than after one in 3 of 4 runs (1 setting), in the median 0.5 times "
+        "as large."
     ]
     assert summary({name: study[name] for name in ("few", "many")}).findings == []
     also = {**study, "linear": at(14, (2.0, 0.5), "linear")}
