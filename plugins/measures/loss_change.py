@@ -118,7 +118,7 @@ def _table(pruned: Sequence[Pruned]) -> Table:
         ],
         note="Mean ± standard deviation (ddof 1) over members. L: training loss right before and after the last "
         "pruning stage, un-augmented; ΔL: the absolute value of its change. ‖Δθ‖²: Σθ² of the weights set to zero. "
-        "Populations that no stage pruned are left out." + _without_before(unknown) + _not_finite(pruned),
+        "Populations without a stage that only prunes are left out." + _without_before(unknown) + _not_finite(pruned),
         about=tuple((each.name,) for each in pruned),
     )
 

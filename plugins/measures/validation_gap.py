@@ -104,8 +104,8 @@ def _table(pruned: Sequence[Pruned]) -> Table:
         ),
         rows=[(each.name, each.number("original"), *(each.number(key, 100) for key in KEYS)) for each in pruned],
         note="Mean ± standard deviation (ddof 1) over members. Gap: validation error less that of the original, the "
-        "network that was pruned; before fine-tuning, right after pruning, and after it. Populations that no stage "
-        "pruned are left out." + _missing(pruned),
+        "network that was pruned; before fine-tuning, right after pruning, and after it. Populations without a stage "
+        "that only prunes are left out." + _missing(pruned),
         about=tuple((each.name,) for each in pruned),
     )
 
