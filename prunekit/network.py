@@ -154,6 +154,10 @@ class ObservedNetwork:
 
     def past(self) -> Sequence[PastStage]:
         """Return the stages that it went through, first to last."""
+        return self._stages
+
+    @cached_property
+    def _stages(self) -> Sequence[PastStage]:
         return self._past()
 
     def loss(self, part: Part) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from torch import Tensor
@@ -51,10 +52,15 @@ class StoredPastStage:
         found = stage_kind(self.options)
         return "train" if found is TrainStage else "prune" if found is PruneStage else "rewind"
 
+    @cached_property
+    def _ended(self) -> ObservedMember:
+        """The member as it was when the stage ended, which all measures that look at it share."""
+        return self.member(self.weights_of(self.key))
+
     def after(self, round: int | None = None) -> ObservedMember:
         """Return the member as it was when the stage ended; of a stage that only prunes, after a round, from 0."""
         if round is None or (self.kind == "prune" and round == len(self.updates) - 1):
-            return self.member(self.weights_of(self.key))
+            return self._ended
         if self.kind != "prune" or not 0 <= round < len(self.updates):
             raise InputError(f"a stage that {self.kind}s has no round {round} (it made {len(self.updates)} updates)")
         rounds = self.store.load_rounds(self.key)

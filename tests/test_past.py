@@ -128,8 +128,14 @@ def test_stages_of_an_older_version_say_what_they_do_not_know(member: ObservedNe
         {"epochs": [], "updates": [{"iteration": i, "epoch": float(i), "sparsity": 0.5} for i in range(3)]},
     )
     assert (folder / "rounds.safetensors").exists()  # no longer named by the record
+    member = ObservedNetwork(member._network, member._data, "test", member._past)
     prune = member.past()[0]
     assert [update["squared_change"] for update in prune.updates] == [None] * 3
     with pytest.raises(InputError, match="what each round pruned was not recorded"):
         prune.after(0)
     prune.after()
+
+
+def test_what_a_stage_left_is_looked_at_once_however_many_measures_ask(member: ObservedNetwork) -> None:
+    assert member.past() is member.past()
+    assert member.past()[0].after() is member.past()[0].after()
