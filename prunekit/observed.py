@@ -68,8 +68,8 @@ class PastStage(Protocol):
     def after(self, round: int | None = None) -> ObservedMember:
         """Return the member as it was when the stage ended; of a stage that only prunes, after a round, from 0.
 
-        What it says is computed once; after a round in between it is another member with every call. Raises InputError where the stage has no such round, or an older
-        version of prunekit did not record what each one pruned.
+        What it says is computed once; after a round in between it is another member with every call. Raises InputError
+        where the stage has no such round, or an older version of prunekit did not record what each one pruned.
         """
 
 
