@@ -28,7 +28,7 @@ would cost as many times the computation. One that is larger has a pass, and the
 BATCH = 128
 """Images at once: few, to leave memory to what is held of them; on a CPU also faster. Bits may depend on it."""
 INPUT, SOFTMAX = "input", "softmax"
-BLOCKS, CONVOLUTIONS = "blocks", "convolutions"
+BLOCKS, CONVOLUTIONS, PAPER = "blocks", "convolutions", "paper"
 _INTO = ":input"
 _LISTS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 _IMAGES = 3
@@ -79,7 +79,8 @@ def find_points(
     """Return the points that ``probes`` name, in the order of execution, and how many numbers each holds of an image.
 
     A set is ``blocks`` (the images, what every block returns, the class probabilities), ``convolutions`` (what every
-    two-dimensional convolution returns) or one that the network names. Patterns are globs on names of points; those
+    two-dimensional convolution returns) or one that the network names; ``paper`` is ``blocks`` where it names no such
+    set. Patterns are globs on names of points; those
     without ``:`` match no input of a module. Of a module that runs several times the last counts; what is not run, or
     does not hold something of every image, is no point. Raises InputError on a set that does not exist and on a
     pattern that matches nothing, with the nearest names.
@@ -96,7 +97,7 @@ def _set(network: ProbedNetwork, points: Mapping[str, int], name: str) -> set[st
     encoder, named = network.encoder, network.probes
     if name in named:
         return {each for pattern in named[name] for each in _matching(points, pattern)}
-    if name == BLOCKS:
+    if name in (BLOCKS, PAPER):
         return {INPUT, *blocks(encoder), SOFTMAX}
     if name != CONVOLUTIONS:
         known = did_you_mean(name, {BLOCKS, CONVOLUTIONS, *named})

@@ -94,13 +94,9 @@ def test_every_block_with_an_identity_shortcut_is_a_point_of_the_paper() -> None
     assert [name for name in names if name.count(".") == 2] == ["groups.0.0", "groups.0.1", "groups.1.1", "groups.2.1"]
 
 
-def test_a_backbone_of_which_no_paper_says_where_to_look_has_other_sets() -> None:
+def test_a_backbone_of_which_no_paper_says_where_to_look_is_probed_after_its_blocks() -> None:
     network = network_of(Timm(architecture="resnet10t"), 32)
-    with pytest.raises(InputError) as error:
-        taken(network, "paper", size=32)
-    assert str(error.value) == (
-        "probes: the model has no set 'paper' (known: blocks, convolutions): take another, or a list of patterns"
-    )
+    assert list(taken(network, "paper", size=32)) == list(taken(network, "blocks", size=32))
 
 
 # ------------------------------------------------------------------------------------------------------ sets, patterns

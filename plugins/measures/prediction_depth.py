@@ -84,9 +84,9 @@ class PredictionDepth(Measure):
     summary_options = frozenset({"members"})
 
     probes: str | list[str] = Field(default="paper", min_length=1)
-    """Where to look: ``paper`` (where a paper did, which the model must know), ``blocks`` (the images, after every
-    block, the class probabilities: Baldock et al.), ``convolutions``, or a list of patterns of module names, such as
-    ``groups.*.conv2`` or, for what goes into a module, ``groups.*.conv2:input``."""
+    """Where to look: ``paper`` (where a paper did; of a model that none did, ``blocks``), ``blocks`` (the images, after
+    every block, the class probabilities: Baldock et al.), ``convolutions``, or a list of patterns of module names,
+    such as ``groups.*.conv2`` or, for what goes into a module, ``groups.*.conv2:input``."""
     reference: Literal["label", "prediction"] = "label"
     """What a probe has to agree with: the true label (Corti et al.) or the member's own prediction (Baldock et al.)."""
     pool: bool = True
@@ -146,6 +146,7 @@ class PredictionDepth(Measure):
     @property
     def _reading(self) -> str:
         where = self.probes if isinstance(self.probes, str) else ", ".join(self.probes)
+        where = "paper (blocks, of a model that no paper probed)" if where == "paper" else where
         pooled = "averaged over positions" if self.pool else "taken whole"
         what = (
             "the true label, at least 1 (as Corti et al.)"

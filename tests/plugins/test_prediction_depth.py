@@ -234,7 +234,7 @@ def test_without_pies_there_is_nothing_to_compare() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({}, ("the true label, at least 1 (as Corti et al.)", "of the 30 nearest", "probes: paper, averaged")),
+        ({}, ("the true label, at least 1 (as Corti et al.)", "of the 30 nearest", "no paper probed), averaged")),
         (
             {"reference": "prediction", "probes": ["stem", "groups.*"], "pool": False, "k": 7},
             (

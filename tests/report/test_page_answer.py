@@ -33,7 +33,7 @@ def test_populations_that_a_recipe_repeats_in_the_same_way_share_a_row(make):
         (
             "GMP: s-0.5 to s-0.9",
             "dense",
-            "train: supcon, 3 epochs, pruned by gmp; cut: pruned by one_shot",
+            "train: supcon, 3 epochs, pruned by magnitude, gmp; cut: pruned by magnitude, one_shot",
             "2",
             "50 % to 90 %",
         ),

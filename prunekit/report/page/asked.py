@@ -10,7 +10,11 @@ from prunekit.observed import PopulationColumns
 from prunekit.report.arrays import LoadedStudy
 from prunekit.report.build import percent
 from prunekit.report.cells import ABSENT
+from prunekit.stages import Prune
 from prunekit.tables import Column, Table, Value
+
+CRITERION = Prune.model_fields["criterion"].get_default()
+"""What a recipe that names no criterion prunes by."""
 
 
 def facts(study: LoadedStudy, comparisons: Sequence[Comparison]) -> dict[str, str]:
@@ -77,7 +81,7 @@ def _names(populations: Sequence[PopulationColumns]) -> str:
 
 
 def _stage(name: str, options: Mapping[str, Any]) -> str:
-    """Say in a few words what a stage does: trains by an objective, or prunes on a schedule, or both."""
+    """Say in a few words what a stage does: trains by an objective, prunes on a schedule, both, or goes back."""
     return f"{name}: {', '.join(_does(options))}"
 
 
@@ -88,10 +92,11 @@ def _does(options: Mapping[str, Any]) -> Iterator[str]:
         yield f"{options['epochs']} epochs"
     if "only" in options:
         yield f"{options['only']} only"
-    if "schedule" in options:
-        yield f"pruned by {_named(options['schedule'])}"
-    if options.get("prune"):
-        yield f"pruned by {_named(options['prune']['schedule'])}"
+    for prune in (options, options.get("prune") or {}):
+        if "schedule" in prune:
+            yield f"pruned by {_named(prune.get('criterion', CRITERION))}, {_named(prune['schedule'])}"
+    if "rewind" in options:
+        yield f"back to {options['rewind']}"
 
 
 def _named(plugin: Any) -> str:
