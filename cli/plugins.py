@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import click
@@ -85,5 +86,10 @@ def _summary(plugin: type) -> str:
 
 
 def _paragraphs(plugin: type) -> list[str]:
-    """Return the paragraphs of a docstring, each on one line; [""] where there is none."""
-    return [" ".join(each.split()) for each in (plugin.__doc__ or "").strip().split("\n\n")]
+    """Return the paragraphs of a docstring, each on one line but for examples; [""] where there is none."""
+    paragraphs = inspect.cleandoc(plugin.__doc__ or "").split("\n\n")
+    return [
+        each.replace("\n", "\n  ") if each.startswith(" ") else " ".join(each.split())
+        for each in paragraphs
+        if each != "::"  # an example follows, indented
+    ]

@@ -216,3 +216,9 @@ def test_output_can_be_piped_into_something_that_stops_reading() -> None:
     )
     assert result.stdout == "{\n"
     assert result.stderr == ""
+
+
+def test_an_example_in_the_description_of_a_plugin_keeps_its_lines() -> None:
+    shown = prunekit("plugins", "show", "lottery").stdout
+    assert "          rounds: 5\n          stages:\n            prune: {schedule: {name: lottery, sparsity: 0.9}}\n" in shown
+    assert "::" not in shown
