@@ -223,11 +223,11 @@ class Worker:
 
     def _observed(self, seed: int, key: str, member: _Member, split: Any) -> Any:
         """Return the member as measures see it, with the stages that it went through."""
-        from prunekit.network import ObservedNetwork
+        from prunekit.network import ObservedNetwork, build_network
         from prunekit.past import StoredPastStage
 
         def load(weights: dict[str, Any]) -> ObservedNetwork:
-            network = self._member(seed, None).network
+            network = build_network(self.backbone, self.summary, seed, weights=False)
             network.load_state_dict(weights)
             return ObservedNetwork(network, self.data, split)
 
