@@ -65,6 +65,10 @@ class PastStage(Protocol):
         squared_change: Σθ² of the weights that it set to zero (None where an older version of prunekit recorded it).
         """
 
+    @property
+    def selected(self) -> int | None:
+        """The epoch whose weights a stage that trains ended with; None where it is the last one."""
+
     def after(self, round: int | None = None) -> ObservedMember:
         """Return the member as it was when the stage ended; of a stage that only prunes, after a round, from 0.
 

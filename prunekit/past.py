@@ -7,14 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from torch import Tensor
-
 from prunekit.errors import InputError
 from prunekit.observed import ObservedMember
+from prunekit.snapshots import Weights
 from prunekit.stages import PruneStage, TrainStage, stage_kind
 from prunekit.store import Store
-
-Weights = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -27,6 +24,7 @@ class StoredPastStage:
     options: Mapping[str, Any]
     epochs: Sequence[Mapping[str, Any]]
     updates: Sequence[Mapping[str, Any]]
+    selected: int | None
     store: Store
     member: Callable[[Weights], ObservedMember]
     """Returns a member with these weights."""
@@ -44,7 +42,8 @@ class StoredPastStage:
         """Read what is known of a stage. Raises DamagedError where that is missing or altered."""
         record, history = store.find_stage(key), store.load_history(key)
         updates = [{"squared_change": None, **update} for update in history["updates"]]
-        return cls(key, record["parent"], record["stage"], history["epochs"], updates, store, member, weights_of)
+        epochs, selected = history["epochs"], history.get("selected")
+        return cls(key, record["parent"], record["stage"], epochs, updates, selected, store, member, weights_of)
 
     @property
     def kind(self) -> Literal["train", "prune", "rewind"]:
@@ -63,11 +62,23 @@ class StoredPastStage:
             return self._ended
         if self.kind != "prune" or not 0 <= round < len(self.updates):
             raise InputError(f"a stage that {self.kind}s has no round {round} (it made {len(self.updates)} updates)")
-        rounds = self.store.load_rounds(self.key)
-        if not rounds:
-            raise InputError("what each round pruned was not recorded: prune again with this version of prunekit")
-        weights = dict(self.weights_of(self.parent))
-        for name, pruned_by in rounds.items():
-            gone = (pruned_by >= 0) & (pruned_by <= round)
+        if not self._rounds:
+            raise InputError(
+                "what each round pruned was not recorded, by an older version of prunekit: remove the folder "
+                f"{self.store.stage_folder(self.key)} and run the recipe again"
+            )
+        weights, last = dict(self._before), self.updates[round]["iteration"]
+        for name, pruned_by in self._rounds.items():
+            gone = (pruned_by >= 0) & (pruned_by <= last)
             weights[name] = weights[name].masked_fill(gone.to(weights[name].device), 0)
         return self.member(weights)
+
+    @cached_property
+    def _before(self) -> Weights:
+        """The weights that the stage began with."""
+        return self.weights_of(self.parent)
+
+    @cached_property
+    def _rounds(self) -> Weights:
+        """By name, the round that pruned each weight; {} where none was recorded."""
+        return self.store.load_rounds(self.key)

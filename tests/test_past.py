@@ -28,7 +28,7 @@ populations:
   sparse:
     from: first
     stages:
-      train: {objective: cross_entropy, epochs: 2, batch_size: 200, optimizer: {name: sgd, lr: 0.1}}
+      train: {objective: cross_entropy, epochs: 2, batch_size: 200, optimizer: {name: sgd, lr: 0.1}, select: best_validation}
 """
 
 
@@ -54,6 +54,10 @@ def member(tmp_path_factory: pytest.TempPathFactory) -> ObservedNetwork:
     return found
 
 
+def best_epoch(epochs: Any) -> int:
+    return int(max(epochs, key=lambda row: row["accuracy"])["epoch"])
+
+
 def weights(member: Any) -> dict[str, torch.Tensor]:
     return dict(member._network.state_dict())
 
@@ -66,6 +70,7 @@ def test_the_stages_come_in_order_with_what_they_are_made_of(member: ObservedNet
     assert [row["epoch"] for row in train.epochs] == [1, 2]
     assert [update["iteration"] for update in prune.updates] == [0, 1, 2]
     assert (list(prune.epochs), list(train.updates)) == ([], [])
+    assert (prune.selected, train.selected) == (None, best_epoch(train.epochs))
 
 
 def test_a_member_comes_back_as_it_was_after_every_stage_and_round(member: ObservedNetwork) -> None:
