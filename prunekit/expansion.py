@@ -10,6 +10,7 @@ from typing import Any
 
 from prunekit.documents import KeyPath, Node, merge, substitute, without_nulls
 from prunekit.errors import did_you_mean
+from prunekit.registry import Registry
 
 
 def inherited(recipe: Node) -> Node:
@@ -45,6 +46,10 @@ def _written_out(recipe: Node, populations: dict[str, Node], name: str, below: t
     return merge(shared, block.with_values({key: each for key, each in block.value.items() if key != "extends"}))
 
 
+MOST_ROUNDS = 1000
+"""Rounds of a ``repeat``: each is planned as stages of its own."""
+
+
 @dataclass(frozen=True)
 class Repetition:
     """Where a population stands among those that one ``for`` makes. They lie along its last key, the axis."""
@@ -66,7 +71,7 @@ class Repetition:
         return re.fullmatch("".join(kinds), name) is not None
 
 
-def repeated(recipe: Node) -> tuple[Node, dict[str, Repetition]]:
+def repeated(recipe: Node, known: Registry) -> tuple[Node, dict[str, Repetition]]:
     """Return ``recipe`` with ``for`` written out in populations and comparisons, and where each population stands.
 
     A comparison whose ``pruned`` is the name of repeated populations, before anything was replaced in it, stands for
@@ -89,7 +94,7 @@ def repeated(recipe: Node) -> tuple[Node, dict[str, Repetition]]:
                 written[name] = each
                 if settings:
                     places[name] = _place(recipe, template, settings)
-        unrolled = {name: _unrolled(recipe, name, block) for name, block in written.items()}
+        unrolled = {name: _unrolled(recipe, known, name, block) for name, block in written.items()}
         values["populations"] = populations.with_values(unrolled)
     _refuse_shared_places(recipe, places)
     comparisons = values.get("comparisons")
@@ -133,7 +138,7 @@ def _place(recipe: Node, template: str, settings: dict[str, Node]) -> Repetition
     return Repetition(template, ", ".join([group, *unsaid]), {key: node.plain() for key, node in settings.items()})
 
 
-def _unrolled(recipe: Node, population: str, block: Node) -> Node:
+def _unrolled(recipe: Node, known: Registry, population: str, block: Node) -> Node:
     """Return a population with every stage that has ``repeat`` written out: its stages once for each round.
 
     ``tickets: {repeat: {rounds: 2, stages: {prune: …}}}`` becomes ``tickets.1.prune`` and ``tickets.2.prune``. A stage
@@ -148,10 +153,15 @@ def _unrolled(recipe: Node, population: str, block: Node) -> Node:
             written[title] = stage
             continue
         rounds, inner = _read_repeat(recipe, ("populations", population, "stages", title), stage)
+        for name, each in inner.items():
+            path = ("populations", population, "stages", title, "repeat", "stages", name)
+            _check_repeated(recipe, known, path, each)
         for i in range(1, rounds + 1):
             for name, each in inner.items():
                 here = substitute(each, {"round": Node(i, each.origin, each.line)})
                 written[f"{title}.{i}.{name}"] = _one_round(here, i, rounds)
+        if taken := written.keys() & (stages.value.keys() - {title}):
+            raise recipe.error(("populations", population, "stages", min(taken)), f"{title} makes a stage of this name")
     assert isinstance(block.value, dict)
     return block.with_values({**block.value, "stages": stages.with_values(written)})
 
@@ -168,14 +178,30 @@ def _read_repeat(recipe: Node, path: KeyPath, stage: Node) -> tuple[int, dict[st
     if inner.keys() != {"rounds", "stages"}:
         raise recipe.error((*path, "repeat"), expected)
     rounds, stages = inner["rounds"].value, inner["stages"].value
-    if type(rounds) is not int or rounds < 1:
-        raise recipe.error((*path, "repeat", "rounds"), f"expected a whole number of at least 1, not {rounds!r}")
+    if type(rounds) is not int or not 1 <= rounds <= MOST_ROUNDS:
+        expected = f"expected a whole number from 1 to {MOST_ROUNDS}, not {rounds!r}"
+        raise recipe.error((*path, "repeat", "rounds"), expected)
     if not isinstance(stages, dict) or not stages:
         raise recipe.error((*path, "repeat", "stages"), "expected a mapping of stages")
-    for name, each in stages.items():
-        if isinstance(each.value, dict) and "repeat" in each.value:
-            raise recipe.error((*path, "repeat", "stages", name), "a repeat within a repeat is not possible")
     return rounds, stages
+
+
+def _check_repeated(recipe: Node, known: Registry, path: KeyPath, stage: Node) -> None:
+    """Refuse a stage that cannot be repeated: one without a name, another repeat, a schedule that has no rounds."""
+    if not path[-1]:
+        raise recipe.error(path[:-1], "a repeated stage needs a name")
+    if not isinstance(stage.value, dict):
+        return
+    if "repeat" in stage.value:
+        raise recipe.error(path, "a repeat within a repeat is not possible")
+    schedule = stage.value.get("schedule")
+    name = None if schedule is None else schedule.value
+    if isinstance(name, dict):
+        name = name["name"].value if "name" in name else None
+    fields = {entry.name: entry.plugin.model_fields for entry in known.entries("schedule")}
+    if isinstance(name, str) and name in fields and "rounds" not in fields[name]:
+        fit = ", ".join(each for each in fields if "rounds" in fields[each])
+        raise recipe.error((*path, "schedule"), f"{name} has no rounds, one for each repetition: take one of {fit}")
 
 
 def _one_round(stage: Node, i: int, rounds: int) -> Node:

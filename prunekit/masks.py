@@ -28,6 +28,8 @@ TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 PRUNABLE = _MODULES["conv"] + _MODULES["linear"]
 """Modules with weights that may be pruned."""
 _SAMPLE = 1 << 16
+_ROUNDING = 1e-9
+"""What a whole number of weights may fall short of itself: 0.29 · 100 is 28.999…"""
 
 # ------------------------------------------------------------------------------------------------ what is pruned
 
@@ -115,9 +117,9 @@ def grow(targets: Sequence[Target], scores: Mapping[str, Tensor], sparsity: floa
     """Prune the weights of lowest score until ``sparsity`` of them are pruned; zero them in place and return their Σθ².
 
     Of N weights exactly round(N · sparsity) are pruned then, those pruned before included: N is the weights of all
-    targets (``network``), of each layer (``layer``) or of each output of a layer (``row``; biases are one row). Pruned
-    weights never return, so a group that is sparser already stays as it is. Among equal scores the first weight, in
-    the model's order, goes first.
+    targets (``network``) or of each layer (``layer``). Of each output of a layer (``row``; biases are one row) it is
+    N · sparsity rounded down, as in the code of Wanda, so that no row is emptied. Pruned weights never return, so a
+    group that is sparser already stays as it is. Among equal scores the first weight, in the model's order, goes first.
 
     ``scores``: by target name, of the parameter's shape, higher = keep, any sign, ±inf allowed. Raises InputError,
     before anything has changed, where scores are missing, of another shape or NaN, or ``sparsity`` is not in [0, 1).
@@ -234,7 +236,7 @@ def _prune_rows(target: Target, score: Tensor, sparsity: float) -> None:
     left, rows = _rows(target, target.mask), _rows(target, score)
     order = rows.masked_fill(~left, -torch.inf).sort(dim=1, stable=True).indices
     order = order.gather(1, left.gather(1, order).to(torch.uint8).sort(dim=1, stable=True).indices)  # the pruned first
-    goes = torch.zeros_like(left).scatter_(1, order[:, : round(left.shape[1] * sparsity)], True) & left
+    goes = torch.zeros_like(left).scatter_(1, order[:, : math.floor(left.shape[1] * sparsity + _ROUNDING)], True) & left
     amount = int(goes.count_nonzero())
     if amount:
         verdict = torch.where(goes, 0.0, 1.0)

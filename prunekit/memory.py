@@ -48,7 +48,10 @@ class Estimates:
         """Return the bytes held during ``stage``."""
         options = as_recipe(stage)
         prune = pruning_of(stage)
-        kind = str([options.get(name) for name in _MATTERS] + [prune and prune.criterion.needs_data])
+        kind = str(
+            [options.get(name) for name in _MATTERS]
+            + [prune and (prune.criterion.needs_data, prune.criterion.working_memory)]
+        )
         if kind not in self._known:
             self._known[kind] = self._whole(lambda: _held_by_stage(self._network, stage, self._data))
         return self._known[kind]
@@ -78,7 +81,7 @@ def _held_by_stage(network: Network, stage: Stage, data: DataSummary) -> int:
     prune = pruning_of(stage)
     if prune is not None and prune.criterion.needs_data:
         batch_size = stage.batch_size if isinstance(stage, TrainStage) else EVALUATION_BATCH
-        update += _held_by_gradient(network, batch_size, data)
+        update += _held_by_gradient(network, batch_size, data) + prune.criterion.working_memory
     if not isinstance(stage, TrainStage):
         return update
     return max(_held_by_step(network, stage, data), 0 if prune is None else update)

@@ -211,9 +211,11 @@ def _files_of(measures: Sequence[Measure], study: Study) -> list[str]:
     return [str(file) for file in study.source.registry.files if str(file) in origins]
 
 
-def _kept(stage: PlannedStage) -> int:
-    """Return how often a stage writes its weights beside those of its end."""
-    return len(stage.options.keep) if isinstance(stage.options, TrainStage) else 0
+def _beside(stage: PlannedStage) -> float:
+    """Return how often a stage writes its weights, or as much, beside those of its end."""
+    if isinstance(stage.options, TrainStage):
+        return len(stage.options.keep)
+    return 0.5 if len(stage.updates) > 1 else 0.0  # of several rounds, which one pruned each weight: two bytes
 
 
 def estimate_disk(study: Study, network: Network, stages: int | None = None) -> int:
@@ -221,7 +223,7 @@ def estimate_disk(study: Study, network: Network, stages: int | None = None) -> 
     from prunekit.network import size_of
 
     every = sum(
-        len(population.members) * sum(1 + _kept(stage) for stage in population.stages)
+        len(population.members) * sum(1 + _beside(stage) for stage in population.stages)
         for population in study.populations.values()
     )
     columns = 3 + 3 * sum(columns_of(m, study.source.registry) is not None for m in study.recipe.measures)

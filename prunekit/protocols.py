@@ -143,6 +143,8 @@ class Criterion(Plugin):
     kind = "criterion"
     needs_data: ClassVar[bool] = False
     """Whether it looks at batches of training data and their loss."""
+    working_memory: ClassVar[int] = 0
+    """Bytes that it may take beside those of a backward pass over a batch."""
 
     @abstractmethod
     def scores(self, context: PruningContext) -> Mapping[str, Tensor]:

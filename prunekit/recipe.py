@@ -20,7 +20,7 @@ from prunekit.errors import InputError, describe_problem, did_you_mean
 from prunekit.expansion import Repetition, inherited, repeated
 from prunekit.protocols import Options
 from prunekit.registry import Registry, registry
-from prunekit.stages import START, OfKind, PruneStage, RewindStage, Stage, TrainStage, stage_kind
+from prunekit.stages import START, OfKind, PruneStage, Stage, TrainStage, stage_kind
 
 _AUTHORS_OWN = ("populations", "stages")
 """Mappings whose keys are names that the author chose."""
@@ -32,7 +32,7 @@ def _stage(value: object, info: ValidationInfo) -> Stage:
         return value
     kind = stage_kind(value) if isinstance(value, dict) else None
     if kind is None:
-        ways = "an objective (it trains), a schedule (it prunes) or a point to rewind to"
+        ways = "an objective (it trains), a schedule (it prunes), a point to rewind to, or stages to repeat"
         raise PydanticCustomError("stage", "a stage has one of {ways}", {"ways": ways})
     return kind.model_validate(value, context=info.context)
 
@@ -122,14 +122,6 @@ class Recipe(Options):
         while (parent := self.populations[names[0]].from_) is not None:
             names.insert(0, parent)
         return names
-
-    def stages_of(self, population: str) -> list[tuple[str, str, Stage]]:
-        """Return (population, name, options) of all stages of a member, those that it descends from included."""
-        return [
-            (each, title, stage)
-            for each in self.lineage(population)
-            for title, stage in self.populations[each].stages.items()
-        ]
 
     def parents_first(self) -> list[str]:
         """Return the names of the populations, each after those that it descends from."""
@@ -257,7 +249,7 @@ def _assigned(node: Node, text: str) -> Node:
 def validate(node: Node) -> Source:
     """Validate a merged recipe: plugin files, ``for``, every key and value, and what must fit together."""
     names = _registry_for(node)
-    node, repetitions = repeated(inherited(node))
+    node, repetitions = repeated(inherited(node), names)
     try:
         recipe = Recipe.model_validate(node.plain(), context={"registry": names})
     except ValidationError as error:
@@ -307,6 +299,10 @@ def _check_names(source: Source) -> None:
         ]:
             if not _NAME.fullmatch(each):
                 raise source.error(path, f"{each!r} is no name: use letters, digits, '_', '.' and '-'")
+        if START in population.stages:
+            raise source.error(
+                ("populations", name, "stages", START), f"{START!r} is what `rewind` calls the first weights: rename it"
+            )
     if not _NAME.fullmatch(source.recipe.name):
         raise source.error(("name",), f"{source.recipe.name!r} is no name: use letters, digits, '_', '.' and '-'")
     seen = set()
@@ -355,27 +351,6 @@ def _check_stages(source: Source) -> None:
             if isinstance(stage, TrainStage) and stage.only and stage.only not in stage.objective.trains:
                 trains = " and ".join(stage.objective.trains)
                 raise source.error((*path, "only"), f"{stage.objective.name} trains {trains}, not the {stage.only}")
-        _check_rewinds(source, name)
-
-
-def _check_rewinds(source: Source, population: str) -> None:
-    """A point to rewind to was stored by an earlier stage."""
-    before: dict[str, Stage] = {}
-    for owner, title, stage in source.recipe.stages_of(population):
-        if isinstance(stage, RewindStage) and owner == population:
-            name, time = stage.point
-            path = ("populations", population, "stages", title, "rewind")
-            if name is not None and name not in before:
-                hint = did_you_mean(name, [START, *before])
-                raise source.error(path, f"no stage before it is called {name!r}{hint}")
-            point = before[name] if name is not None else None
-            kept = [str(each) for each in point.keep] if isinstance(point, TrainStage) else []
-            if time is not None and time not in kept:
-                known = f" (kept: {', '.join(kept)})" if kept else ""
-                raise source.error(
-                    path, f"{name} keeps no weights at {time}{known}: put `keep: [{time}]` into that stage"
-                )
-        before[title] = stage
 
 
 def _check_published(source: Source) -> None:

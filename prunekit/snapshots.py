@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from prunekit.checkpoint import Checkpoint, copied
+from prunekit.errors import InputError
 from prunekit.stages import TrainStage
 from prunekit.times import Progress
 
@@ -38,6 +39,8 @@ class Snapshots:
 
     def after_epoch(self, row: dict[str, Any]) -> None:
         """Keep the weights where the validation accuracy is higher than ever before."""
+        if self._selects and row["accuracy"] is None:
+            raise InputError("select: best_validation needs validation images, and a head that the stage trains")
         if self._selects and row["iteration"] >= self._settled_at and row["accuracy"] > self._best_accuracy:
             self.best_epoch, self._best_accuracy, self._best = row["epoch"], row["accuracy"], self._weights()
 

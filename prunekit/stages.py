@@ -187,8 +187,11 @@ class RewindStage(Options):
     @field_validator("rewind")
     @classmethod
     def _readable(cls, value: str) -> str:
-        if "@" in value:
-            Time.parse(value.partition("@")[2])
+        stage, at, time = value.partition("@")
+        if at and stage == START:
+            raise ValueError(f"{START} is before the first stage, and has no times: name a stage, or leave out @{time}")
+        if at:
+            Time.parse(time)
         return value
 
 

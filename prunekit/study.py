@@ -8,7 +8,7 @@ from typing import Any
 
 from prunekit.capacity import check_data
 from prunekit.documents import KeyPath
-from prunekit.errors import InputError
+from prunekit.errors import InputError, did_you_mean
 from prunekit.protocols import DataSummary, Measure, Options, Schedule
 from prunekit.recipe import Recipe, Source
 from prunekit.registry import Registry, line_in
@@ -142,7 +142,6 @@ def resolve(source: Source) -> Study:
 
 def _plan(source: Source, name: str, data: DataSummary, before: tuple[PlannedStage, ...]) -> tuple[PlannedStage, ...]:
     planned: list[PlannedStage] = []
-    ordinals = {stage.name: stage.ordinal for stage in before}  # of one name the last one
     for ordinal, (title, options) in enumerate(source.recipe.populations[name].stages.items(), len(before) + 1):
         per_epoch, iterations, point = 1, 0, 0
         if isinstance(options, TrainStage):
@@ -150,8 +149,7 @@ def _plan(source: Source, name: str, data: DataSummary, before: tuple[PlannedSta
             iterations = per_epoch * options.epochs
             _check_snapshots(source, ("populations", name, "stages", title), options, data, iterations, per_epoch)
         if isinstance(options, RewindStage):
-            point = ordinals.get(options.point[0] or "", 0)
-        ordinals[title] = ordinal
+            point = _point(source, ("populations", name, "stages", title, "rewind"), options, [*before, *planned])
         path = ("populations", name, "stages", title, *(("prune",) if iterations else ()), "schedule")
         try:
             updates = _updates(options, iterations, per_epoch)
@@ -161,6 +159,22 @@ def _plan(source: Source, name: str, data: DataSummary, before: tuple[PlannedSta
             raise _failing(source, path, error) from error
         planned.append(PlannedStage(name, title, options, ordinal, iterations, per_epoch, updates, point))
     return tuple(planned)
+
+
+def _point(source: Source, path: KeyPath, stage: RewindStage, earlier: Sequence[PlannedStage]) -> int:
+    """Return the ordinal of the stage that is rewound to, 0 for the start; raise InputError where nothing was kept."""
+    name, time = stage.point
+    if name is None:
+        return 0
+    named = {each.name: each for each in earlier}  # of one name the last one
+    if name not in named:
+        raise source.error(path, f"no stage before it is called {name!r}{did_you_mean(name, [START, *named])}")
+    options = named[name].options
+    kept = [str(each) for each in options.keep] if isinstance(options, TrainStage) else []
+    if time is not None and time not in kept:
+        known = f" (kept: {', '.join(kept)})" if kept else ""
+        raise source.error(path, f"{name} keeps no weights at {time}{known}: put `keep: [{time}]` into that stage")
+    return named[name].ordinal
 
 
 def _check_snapshots(
@@ -215,12 +229,16 @@ def _keys(source: Source, lineage: tuple[PlannedStage, ...], fingerprint: str, s
         }
     )
     keys: list[str] = []
+    ends: list[str] = []  # what later stages depend on: what a stage keeps on the way does not change its end
     for stage in lineage:
         made_of = as_recipe(stage.options)
         if isinstance(stage.options, RewindStage):  # names never enter
-            made_of = {"rewind": keys[stage.point - 1] if stage.point else START, "at": stage.options.point[1]}
-        parent = digest({"parent": parent, "stage": made_of, "versions": versions([stage.options], source.registry)})
-        keys.append(parent)
+            made_of = {"rewind": ends[stage.point - 1] if stage.point else START, "at": stage.options.point[1]}
+        kept = sorted(set(made_of.pop("keep", ())))
+        whole = {"parent": parent, "stage": made_of, "versions": versions([stage.options], source.registry)}
+        parent = digest(whole)
+        ends.append(parent)
+        keys.append(digest({**whole, "keep": kept}) if kept else parent)
     return tuple(keys)
 
 

@@ -95,7 +95,25 @@ def test_the_first_weights_of_a_ticket_are_those_of_its_point(recipe: Path, tmp_
         ("rewind: train@1ep", "rewind: train@x", "'x' is no time"),
         ("rewind: start", "rewind: strat", r"no stage before it is called 'strat' \(did you mean 'start'"),
         ("keep: [1ep]", "keep: [3ep]", r"lottery.yaml:\d+: populations.dense.stages.train.keep.0: 3ep lies after"),
-        ("rounds: 2", "rounds: 0", r"lottery.yaml:14: .*tickets.repeat.rounds: expected a whole number of at least 1"),
+        ("rewind: start", "rewind: start@1ep", r"start is before the first stage, and has no times: .* leave out @1ep"),
+        ("train: {", "start: {", "stages.start: 'start' is what `rewind` calls the first weights: rename it"),
+        ("rounds: 2", "rounds: 1001", "expected a whole number from 1 to 1000, not 1001"),
+        (
+            "name: lottery, s",
+            "name: one_shot, s",
+            "stages.tickets.repeat.stages.prune.schedule: one_shot has no rounds,",
+        ),
+        ("            back:", "            '':", "tickets.repeat.stages: a repeated stage needs a name"),
+        (
+            "      tickets:",
+            "      tickets.1.back: {rewind: start}\n      tickets:",
+            "tickets makes a stage of this name",
+        ),
+        (
+            "rounds: 2",
+            "rounds: 0",
+            r"lottery.yaml:14: .*tickets.repeat.rounds: expected a whole number from 1 to 1000, not 0",
+        ),
         ("rounds: 2", "round: 2", "repeat.round: unknown key .*rounds"),
         ("          rounds: 2\n", "", "stages.tickets.repeat: expected {repeat: {rounds: 5"),
         ("sparsity: 0.75}", "sparsity: 0.75, rounds: 1}", "lottery has 1 rounds?, so there is no round 2"),
@@ -108,6 +126,18 @@ def test_what_cannot_be_repeated_or_rewound_to_is_refused(recipe: Path, before: 
         recipe.write_text(recipe.read_text().replace("train@1ep", "train@3ep"))
     with pytest.raises(InputError, match=words):
         resolve(load(recipe))
+
+
+def test_keeping_more_weights_redoes_the_stage_alone(recipe: Path) -> None:
+    def keys(text: str) -> dict[str, tuple[str, ...]]:
+        recipe.write_text(text)
+        return {name: each.members[0].keys for name, each in resolve(load(recipe)).populations.items()}
+
+    before = keys(LOTTERY)
+    after = keys(LOTTERY.replace("keep: [1ep]", "keep: [1ep, 3it]"))
+    assert before["dense"] != after["dense"]
+    assert all(before[name][1:] == after[name][1:] for name in ("ticket", "early", "end"))
+    assert keys(LOTTERY.replace("keep: [1ep]", "keep: [3it, 1ep, 1ep]"))["dense"] == after["dense"]
 
 
 def test_selecting_the_best_epoch_needs_validation_images_and_a_trained_head(recipe: Path) -> None:

@@ -1,6 +1,7 @@
 """How masks grow: against numpy's stable sort, and against torch.nn.utils.prune itself."""
 
 import copy
+import math
 
 import numpy as np
 import pytest
@@ -253,8 +254,21 @@ def test_row_masks_equal_a_stable_sort_of_every_output(kind: str, sparsity: floa
     masks.grow(targets, {"weight": torch.from_numpy(scores).view(targets[0].mask.shape)}, sparsity, "row")
     kept = flat([targets[0].mask])
     for row in rows:
-        expected = kept_by_sorting(scores[row], before[row], round(len(row) * sparsity))
+        expected = kept_by_sorting(scores[row], before[row], math.floor(len(row) * sparsity + 1e-9))
         np.testing.assert_array_equal(kept[row], expected)
+
+
+@pytest.mark.parametrize("sparsity", [0.9, 0.945, 0.98, 0.999])
+def test_no_row_is_emptied_however_short(sparsity: float) -> None:
+    targets = masks.find_targets(nn.Conv2d(1, 16, 3))
+    masks.grow(targets, random_scores(targets), sparsity, "row")
+    assert all(row.any() for row in targets[0].mask)
+
+
+def test_a_whole_number_of_weights_is_not_rounded_down() -> None:
+    targets = masks.find_targets(nn.Linear(100, 3))
+    masks.grow(targets, random_scores(targets), 0.29, "row")  # 0.29 · 100 is 28.999… in floating point
+    assert masks.count_zeros(targets)[0] == 3 * 29
 
 
 def test_all_biases_of_a_layer_are_one_row() -> None:

@@ -167,4 +167,6 @@ def test_a_criterion_that_looks_at_data_holds_a_backward_pass() -> None:
         assert found is not None
         return found
 
+    diagonal = 1.6 * (3 << 28)  # what it takes, and what the C library holds besides
+    assert of("qm") - of("lm") == pytest.approx(diagonal, abs=1)
     assert of("snip") > of("magnitude") == of("random")

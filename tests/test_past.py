@@ -28,7 +28,8 @@ populations:
   sparse:
     from: first
     stages:
-      train: {objective: cross_entropy, epochs: 2, batch_size: 200, optimizer: {name: sgd, lr: 0.1}, select: best_validation}
+      train:
+        {objective: cross_entropy, epochs: 2, batch_size: 200, optimizer: {name: sgd, lr: 0.1}, select: best_validation}
 """
 
 

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 import torch
-from helpers_training import DATA, PRUNE, equal, new_network, stage, state, trained
+from helpers_training import DATA, PRUNE, equal, make_data, new_network, stage, state, trained
 
+from prunekit import InputError
 from prunekit.checkpoint import Checkpoint
 from prunekit.network import Network
 
@@ -73,6 +74,11 @@ def test_a_projector_is_not_kept() -> None:
     assert result.kept["1ep"].keys() == new_network().state_dict().keys()
     other = Network(new_network().encoder, new_network().head)
     other.load_state_dict(result.kept["1ep"])
+
+
+def test_without_validation_images_there_is_no_best_epoch() -> None:
+    with pytest.raises(InputError, match="needs validation images"):
+        trained(new_network(), stage(select="best_validation"), data=make_data(validation=0))
 
 
 def test_the_test_part_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:

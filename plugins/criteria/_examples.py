@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -135,8 +135,8 @@ def gradients(value: Tensor, parameters: Sequence[Tensor], create_graph: bool = 
     return torch.autograd.grad(value, parameters, create_graph=create_graph, allow_unused=True, materialize_grads=True)
 
 
-def mean_gradients(context: PruningContext, count: int | None) -> dict[str, Tensor]:
-    """Return ∂L/∂θ by target name, L the mean loss of the first ``count`` examples; zeros where L does not depend on θ.
+def mean_gradients(context: PruningContext, batches: Iterable[Any]) -> dict[str, Tensor]:
+    """Return ∂L/∂θ by target name, L the mean loss of the examples in ``batches``; zeros where it does not depend on θ.
 
     The model is taken in the mode that it is in. No ``.grad`` is touched.
     """
@@ -144,7 +144,7 @@ def mean_gradients(context: PruningContext, count: int | None) -> dict[str, Tens
     sums = [torch.zeros_like(parameter, requires_grad=False) for parameter in parameters]
     seen = 0
     with requiring_gradients(parameters):
-        for batch in first_examples(context, count):
+        for batch in batches:
             size = size_of(batch)
             for total, gradient in zip(sums, gradients(mean_loss(context, batch), parameters), strict=True):
                 total.add_(gradient, alpha=size)

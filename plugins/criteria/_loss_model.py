@@ -34,19 +34,29 @@ class LossModel(Criterion):
     examples: int = Field(default=1000, ge=1)
     """How many training examples, the first ones; all of them where there are fewer."""
 
+    @property
+    def reading(self) -> str:
+        """Say which examples are looked at."""
+        return (
+            f"{self.name}: the same {self.examples:,} training examples in every round, in eval mode (the code of "
+            "Laurent et al. draws others in every round)"
+        )
+
     def scores(self, context: PruningContext) -> dict[str, Tensor]:
         """Return the scores. Raises InputError where there are no data, no labels for g, or no logits for d."""
+        examples = list(
+            first_examples(context, self.examples)
+        )  # once: a loader that shuffles gives others then
         parameters = {target.name: target.parameter for target in context.targets}
         with undisturbed(context.model), evaluating(context.model):
             for parameter in parameters.values():
                 parameter.requires_grad_(True)
             change = {name: torch.zeros_like(parameter.detach()) for name, parameter in parameters.items()}
             if self.gradient:
-                for name, gradient in mean_gradients(context, self.examples).items():
+                for name, gradient in mean_gradients(context, examples).items():
                     change[name] -= gradient * parameters[name].detach()
             if self.curvature:
-                batches = first_examples(context, self.examples)
-                inputs = (inputs_of(batch).to(device_of(context)) for batch in batches)
+                inputs = (inputs_of(batch).to(device_of(context)) for batch in examples)
                 for name, diagonal in gauss_newton_diagonal(context.model, parameters, inputs).items():
                     change[name] += diagonal * parameters[name].detach().square() / 2
         half = self.regularisation / 2

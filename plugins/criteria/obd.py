@@ -2,6 +2,7 @@
 
 from prunekit import register
 
+from ._gauss_newton import MEMORY
 from ._loss_model import SOURCE, LossModel
 
 
@@ -15,3 +16,4 @@ class OptimalBrainDamage(LossModel):
 
     gradient = False
     curvature = True
+    working_memory = MEMORY

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from prunekit import Criterion, PruningContext, register
 
-from ._examples import mean_gradients
+from ._examples import first_examples, mean_gradients
 from ._modes import Statistics, mode_reading, scoring
 
 
@@ -37,5 +37,5 @@ class Snip(Criterion):
     def scores(self, context: PruningContext) -> dict[str, Tensor]:
         """Return |θ · ∂L/∂θ|, in units of the loss. Raises InputError where the loss is not finite."""
         with scoring(context.model, self.statistics):
-            gradients = mean_gradients(context, self.examples)
+            gradients = mean_gradients(context, first_examples(context, self.examples))
         return {target.name: (target.parameter.detach() * gradients[target.name]).abs() for target in context.targets}

@@ -93,7 +93,7 @@ def _flow(context: PruningContext, tensors: dict[str, Tensor], shape: list[int])
     ones = torch.ones(1, *shape, dtype=torch.float64, device=device)
     try:
         outputs: object = functional_call(context.model, tensors, (ones,))
-    except RuntimeError as error:
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"the model cannot be called with ones {[1, *shape]} in float64: {reason}") from error
     if not isinstance(outputs, Tensor):

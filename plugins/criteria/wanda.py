@@ -24,7 +24,7 @@ _Layer = nn.Linear | _ConvNd
 class Wanda(Criterion):
     """Keep the weights of largest |θ| · ‖x‖₂, x the input feature that the weight is multiplied with.
 
-    The paper compares weights of the same output: prune ``within: row``. The norm of a linear layer's feature is taken
+    The paper compares weights of the same output: prune ``within: row``, which always leaves an output something. The norm of a linear layer's feature is taken
     over all examples and, where there are any, tokens; that of a convolution's input channel over all examples and all
     positions of the map, padding not counted. A grouped convolution's filter has the channels of its group. Norms of
     weights used several times, by one layer or by tied ones, add up as one longer x. A norm grows with the number of

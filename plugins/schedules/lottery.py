@@ -1,5 +1,7 @@
 """Lottery tickets: prune, go back to the first weights, train again."""
 
+from pydantic import Field
+
 from prunekit import register
 
 from .exponential import Exponential
@@ -23,3 +25,6 @@ class Lottery(Exponential):
     each prunes 37 % of what is left. Frankle & Carbin rank the weights of small networks ``within: layer``, with half
     the share in the output layer, which is not done here; those of deep ones ``within: network``.
     """
+
+    rounds: int = Field(ge=1)
+    """Repetitions; ``repeat:`` says it."""

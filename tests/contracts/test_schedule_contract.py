@@ -15,7 +15,9 @@ SPARSITIES = [0.0, 0.5, 0.9, 1 - 1e-6]
 
 
 def make(name: str, sparsity: float) -> Schedule:
-    schedule = registry.find("schedule", name)[0].plugin.model_validate({"sparsity": sparsity})
+    plugin = registry.find("schedule", name)[0].plugin
+    rounds = {"rounds": 1} if "rounds" in plugin.model_fields else {}
+    schedule = plugin.model_validate({"sparsity": sparsity, **rounds})
     assert isinstance(schedule, Schedule)
     return schedule
 

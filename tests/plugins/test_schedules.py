@@ -159,7 +159,7 @@ def test_the_updates_of_the_paper_reach_the_final_sparsity() -> None:
 
 # ------------------------------------------------------------------------------------------------ linear, exponential
 
-IN_ROUNDS: list[type[Linear] | type[Exponential]] = [Linear, Exponential, Lottery]
+IN_ROUNDS: list[type[Linear] | type[Exponential]] = [Linear, Exponential]
 
 
 def in_rounds(kind: type[Linear] | type[Exponential], **options: object) -> Linear | Exponential:

@@ -115,7 +115,7 @@ def test_a_weight_that_the_loss_does_not_depend_on_scores_nought() -> None:
 def test_mean_gradients_of_frozen_parameters_leave_them_frozen() -> None:
     model = regression().requires_grad_(False)
     with torch.no_grad():
-        found = mean_gradients(context(model, batches(2, 3), squared_error), None)
+        found = mean_gradients(context(model, batches(2, 3), squared_error), batches(2, 3))
     np.testing.assert_allclose(found["weight"][0], GRADIENTS.mean(axis=0), rtol=1e-12)
     assert not model.weight.requires_grad
     assert model.weight.grad is None
