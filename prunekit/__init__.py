@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         Schedule,
         Sparsity,
         Split,
+        Target,
         TrainableNetwork,
     )
     from prunekit.pruner import Pruner, prune
@@ -115,6 +116,7 @@ __all__ = [
     "StudyColumns",
     "Summary",
     "Table",
+    "Target",
     "Time",
     "TrainableNetwork",
     "available_cores",

@@ -195,12 +195,17 @@ def count_targets(study: Study, network: Network) -> dict[tuple[str, str], int]:
             if prune is None:
                 continue
             parts = parts_trained(options) if isinstance(options, TrainStage) else ("encoder", "head")
+            block = ("prune",) if isinstance(options, TrainStage) else ()
             try:
                 targets = find_targets(network, prune.targets, within_parts=parts)
             except InputError as error:
-                block = ("prune",) if isinstance(options, TrainStage) else ()
                 path = ("populations", name, "stages", stage.name, *block, "targets")
                 raise study.source.error(path, str(error)) from None
+            try:
+                prune.criterion.check(targets)
+            except InputError as error:
+                path = ("populations", name, "stages", stage.name, *block, "criterion")
+                raise study.source.error(path, f"{prune.criterion.name}: {error}") from None
             counts[name, stage.name] = sum(target.parameter.numel() for target in targets)
     return counts
 

@@ -146,6 +146,9 @@ class Criterion(Plugin):
     working_memory: ClassVar[int] = 0
     """Bytes that it may take beside those of a backward pass over a batch."""
 
+    def check(self, targets: Sequence[Target]) -> None:
+        """Raise InputError where it has no score for one of ``targets``; asked before anything is trained."""
+
     @abstractmethod
     def scores(self, context: PruningContext) -> Mapping[str, Tensor]:
         """Return a score per weight for every target, by target name: higher = keep, any sign, no NaN.

@@ -109,6 +109,8 @@ class Pruner:
             raise InputError("the optimizer holds none of the parameters that are pruned: is it another model's?")
         with self._naming(self.schedule, ValueError):
             self.schedule.check(Progress(0, *self._length))
+        with self._naming(self.criterion, InputError):
+            self.criterion.check(self.targets)
         masking.apply(self.targets)
         if iteration == 0:
             self.update()

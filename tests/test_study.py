@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from prunekit.errors import InputError
-from prunekit.outline import outline
+from prunekit.outline import blueprint, count_targets, outline
 from prunekit.recipe import load
 from prunekit.store import Store
 from prunekit.study import Study, resolve
@@ -159,3 +159,13 @@ def test_targets_that_select_nothing_are_refused_before_any_work(tiny: Path, tmp
     study = study_of(tiny, "populations.sparse.stages.prune.targets.include=[nomatch]")
     with pytest.raises(InputError, match=r"sparse\.stages\.prune\.targets: nothing to prune"):
         outline(study, Store(tmp_path / "none"))
+
+
+def test_a_criterion_that_cannot_score_a_target_is_refused_before_any_work(tiny: Path) -> None:
+    plan = study_of(
+        tiny,
+        "populations.sparse.stages.prune.criterion=wanda",
+        "populations.sparse.stages.prune.targets={parameters: [weight, bias]}",
+    )
+    with pytest.raises(InputError, match=r"stages\.prune\.criterion: wanda: it has no score for .*bias, a bias"):
+        count_targets(plan, blueprint(plan))

@@ -44,9 +44,7 @@ class LossModel(Criterion):
 
     def scores(self, context: PruningContext) -> dict[str, Tensor]:
         """Return the scores. Raises InputError where there are no data, no labels for g, or no logits for d."""
-        examples = list(
-            first_examples(context, self.examples)
-        )  # once: a loader that shuffles gives others then
+        examples = list(first_examples(context, self.examples))  # once: a loader that shuffles gives others then
         parameters = {target.name: target.parameter for target in context.targets}
         with undisturbed(context.model), evaluating(context.model):
             for parameter in parameters.values():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from prunekit import Criterion, InputError, PruningContext, register
+from prunekit import Criterion, InputError, PruningContext, Target, register
 
 from ._examples import first_examples, logits_of
 from ._modes import scoring
@@ -24,11 +24,12 @@ _Layer = nn.Linear | _ConvNd
 class Wanda(Criterion):
     """Keep the weights of largest |θ| · ‖x‖₂, x the input feature that the weight is multiplied with.
 
-    The paper compares weights of the same output: prune ``within: row``, which always leaves an output something. The norm of a linear layer's feature is taken
-    over all examples and, where there are any, tokens; that of a convolution's input channel over all examples and all
-    positions of the map, padding not counted. A grouped convolution's filter has the channels of its group. Norms of
-    weights used several times, by one layer or by tied ones, add up as one longer x. A norm grows with the number of
-    positions, so that scores of different layers are not on one scale. It needs no labels.
+    The paper compares weights of the same output: prune ``within: row``, which leaves every output something. The norm
+    of a linear layer's feature is taken over all examples and, where there are any, tokens; that of a convolution's
+    input channel over all examples and all positions of the map, padding not counted. A grouped convolution's filter
+    has the channels of its group. Norms of weights used several times, by one layer or by tied ones, add up as one
+    longer x. A norm grows with the number of positions, so that scores of different layers are not on one scale. It
+    needs no labels.
     """
 
     needs_data: ClassVar[bool] = True
@@ -44,15 +45,19 @@ class Wanda(Criterion):
             "code prunes block after block, each behind pruned ones); of convolutions by input channel"
         )
 
+    def check(self, targets: Sequence[Target]) -> None:
+        """Refuse biases, which no input is multiplied with."""
+        for target in targets:
+            if target.parameter is not getattr(target.module, "weight", None):
+                raise InputError(f"it has no score for {target.name}, a bias: take it out of what is pruned (targets)")
+
     def scores(self, context: PruningContext) -> dict[str, Tensor]:
         """Return |θ| · ‖x‖₂.
 
         Raises InputError where a target is a bias, or a weight whose inputs cannot be seen: one that is used without
         its layer being called, or never.
         """
-        for target in context.targets:
-            if target.parameter is not getattr(target.module, "weight", None):
-                raise InputError(f"it has no score for {target.name}, a bias: take it out of what is pruned (targets)")
+        self.check(context.targets)
         norms = _Norms(context)
         with scoring(context.model), torch.no_grad(), norms.watching():
             for batch in first_examples(context, self.examples):

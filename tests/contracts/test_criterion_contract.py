@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import math
 import functools
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 

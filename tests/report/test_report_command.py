@@ -106,9 +106,8 @@ def test_the_report_goes_to_stdout_and_the_rest_to_stderr(store, tmp_path):
 def test_figures_are_written_into_a_folder_and_counted_on_stderr(store, tmp_path):
     result = report("--out", store, "--compare", "dense,sparse", "--figures", tmp_path / "figures")
     assert result.returncode == 0
-    assert (
-        result.stderr.splitlines()[-1] == f"wrote 3 figures to {tmp_path / 'figures'}"
-    )  # progress above, if it is slow
+    last = result.stderr.splitlines()[-1]  # progress stands above it where drawing takes long
+    assert last == f"wrote 3 figures to {tmp_path / 'figures'}"
     stems = ["pie-classes.dense-sparse", "pie-examples.dense-sparse", "q-score.dense-sparse"]
     written = sorted(path.name for path in (tmp_path / "figures").iterdir())
     assert written == [stem + suffix for stem in stems for suffix in (".png", ".svg")]
