@@ -40,6 +40,7 @@ class Stage:
     options: dict[str, Any] = field(default_factory=dict)
     epochs: tuple[dict[str, Any], ...] = ()
     updates: tuple[dict[str, Any], ...] = ()
+    selected: int | None = None
     rounds: tuple[Then, ...] = ()
 
     def after(self, round=None):

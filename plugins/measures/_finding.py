@@ -10,8 +10,9 @@ import numpy as np
 
 from prunekit import Column, PointGroup, Scatter, Table
 
+from ._populations import Pruned, by_criterion, by_sparsity, comparable, with_figures
 from ._rank import COVERAGE, Correlation, correlate
-from ._settings import MOST_PANELS, Pruned, by_criterion, by_sparsity, percent
+from ._setting import percent
 
 FEWEST = 3
 """Settings from which on a correlation over runs says more than how seeds differ."""
@@ -38,7 +39,7 @@ class Relation:
     y: str
     sparsity: float
     criterion: str
-    """``all``, or the name of one."""
+    """``all``, or what one is called."""
     settings: int
     """Populations that have both numbers."""
     found: Correlation
@@ -57,9 +58,12 @@ def relation(populations: Sequence[Pruned], x: str, y: str, criterion: str = ALL
 
 
 def relations(populations: Sequence[Pruned]) -> list[Relation]:
-    """Return both relations of every sparsity, over all criteria and over each: those of which some run has both."""
+    """Return both relations of every sparsity, over all criteria and over each: those of which some run has both.
+
+    Populations that were pruned several times are left out.
+    """
     found = []
-    for group in by_sparsity(populations).values():
+    for group in by_sparsity(comparable(populations)).values():
         criteria = by_criterion(group)
         for criterion, mine in {ALL: group, **(criteria if len(criteria) > 1 else {})}.items():
             found += [relation(mine, x, y, criterion) for x, y in PAIRS]
@@ -71,7 +75,7 @@ def findings(found: Sequence[Relation]) -> list[str]:
     of_all = [each for each in found if each.criterion == ALL and (each.x, each.y) == (DELTA, AFTER)]
     several = len({each.sparsity for each in of_all}) > 1
     said = []
-    for each in of_all[-MOST_PANELS:]:
+    for each in of_all:
         text = sentence(each)
         said += (
             [f"With {percent(each.sparsity)} of the weights pruned, {text}." if several else f"{text}."] if text else []
@@ -158,18 +162,17 @@ def _note(found: Sequence[Relation]) -> str:
 def scatters(populations: Sequence[Pruned], name: str) -> list[Scatter]:
     """Return both relations of every sparsity as points, a colour for each criterion; none of fewer than three runs."""
     figures = []
-    sparsities = by_sparsity(populations)
-    for sparsity in list(sparsities)[-MOST_PANELS:]:
-        group = sparsities[sparsity]
+    sparsities, left_out = with_figures(comparable(populations))
+    for sparsity, group in sparsities.items():
         where = f".{100 * sparsity:.6g}" if len(sparsities) > 1 else ""
         for x, y in PAIRS:
             found = relation(group, x, y)
             if found.found.runs >= FEWEST:
-                figures.append(_scatter(group, found, f"{name}.{x}{where}"))
+                figures.append(_scatter(group, found, f"{name}.{x}{where}", left_out))
     return figures
 
 
-def _scatter(populations: Sequence[Pruned], relation: Relation, name: str) -> Scatter:
+def _scatter(populations: Sequence[Pruned], relation: Relation, name: str, left_out: str) -> Scatter:
     x, y = relation.x, relation.y
     scale = {DELTA: 1, BEFORE: 100, AFTER: 100}
     groups = [
@@ -183,7 +186,8 @@ def _scatter(populations: Sequence[Pruned], relation: Relation, name: str) -> Sc
         caption=f"Each point is one of {relation.found.runs} runs with {percent(relation.sparsity)} of the weights "
         "pruned. "
         + (f"{said[:1].upper()}{said[1:]}. " if said else "")
-        + ("The line is where both gaps are the same." if x == BEFORE else "ΔL on a logarithmic scale."),
+        + ("The line is where both gaps are the same." if x == BEFORE else "ΔL on a logarithmic scale.")
+        + left_out,
         groups=tuple(groups),
         x_name=AXES[x],
         y_name=AXES[y],

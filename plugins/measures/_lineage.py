@@ -1,86 +1,55 @@
-"""Where in its past a member was pruned, and how: what the measures of Laurent et al. 2020 share. Nothing is a plugin.
+"""Where in its past a member was pruned, and what was there before: what the measures of Laurent et al. 2020 share.
 
-Of a member that was pruned several times without training in between, as by a lottery, the last pruning stage counts:
-what it was given to prune is the network before, which then is sparse already.
+Nothing here is a plugin. Stages that prune in a row, with nothing trained or rewound between them, are one pruning. Of
+a member that was pruned several times, as by a lottery, which trains in between, the last pruning counts: what it was
+given is sparse already, so that its ΔL cannot be held against that of others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from prunekit import ObservedMember, PastStage
 
+from ._setting import Setting
 from ._statistics import known
 
-DEFAULT_CRITERION = "magnitude"
-DEFAULT_REGULARISATION = {"lm": 0.0, "qm": 0.0, "obd": 0.0}
-"""λ of the criteria that have one, where a recipe leaves it at its default."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """How a member was pruned."""
-
-    criterion: str
-    regularisation: float | None
-    """λ; None of a criterion that has none."""
-    schedule: str
-    rounds: int
-    """π: updates without training in between; of a stage that a recipe repeats, the repetitions."""
-    sparsity: float
-    """What was asked for, in [0, 1); counted where the stage does not say."""
-
-    @classmethod
-    def of(cls, stage: PastStage, pruned_before: int = 0) -> Setting:
-        """Return the setting of a pruning stage, whose lineage has ``pruned_before`` others before it."""
-        criterion, options = _named(stage.options.get("criterion", DEFAULT_CRITERION))
-        schedule, plan = _named(stage.options["schedule"])
-        regularisation = options.get("regularisation", DEFAULT_REGULARISATION.get(criterion))
-        reached = round(stage.updates[-1]["sparsity"], 4) if stage.updates else 0.0
-        return cls(
-            criterion,
-            None if regularisation is None else float(regularisation),
-            schedule,
-            int(plan.get("rounds") or max(len(stage.updates), pruned_before + 1)),
-            float(plan.get("sparsity", reached)),
-        )
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the fields by name."""
-        return asdict(self)
-
-
-def _named(plugin: str | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-    """Return name and options of a plugin as a recipe says it."""
-    return (plugin, {}) if isinstance(plugin, str) else (plugin["name"], plugin)
+MOST_IMAGES = 10**7
+"""Validation images up to which a share of them is told from every other."""
 
 
 @dataclass(frozen=True)
 class Pruning:
-    """The last pruning stage of a member."""
+    """The last pruning of a member."""
 
     setting: Setting
-    stage: PastStage
+    stages: tuple[PastStage, ...]
+    """Those that pruned in a row."""
+    before: ObservedMember | None
+    """What they were given; None where that was not trained before: pruning at initialisation."""
     pruned: ObservedMember
-    """As the stage left it."""
+    """What they left."""
     original: ObservedMember | None
-    """What was pruned; None where nothing came before: pruning at initialisation."""
+    """What was there before anything at all was pruned; None where that was not trained before."""
     tuned: ObservedMember | None
     """The member itself, if it was trained afterwards."""
     training: tuple[PastStage, ...]
     """The stages that trained it afterwards."""
+    sole: bool
+    """Whether nothing else pruned the member, no stage that trains either: only then ``before`` is ``original``."""
 
     @property
-    def squared_change(self) -> list[float | None]:
+    def squared_changes(self) -> list[float | None]:
         """‖Δθ‖² of every update: Σθ² of the weights that it set to zero; None where that was not recorded."""
-        changes = [update.get("squared_change") for update in self.stage.updates]
+        changes = [update.get("squared_change") for stage in self.stages for update in stage.updates]
         return [None if change is None else known(change) for change in changes]
 
 
 def last_pruning(member: ObservedMember) -> Pruning | None:
-    """Return the last stage that pruned a member and did not train it; None where there is none.
+    """Return the last stages that pruned a member and did not train it; None where there are none.
 
     Weights that vanish while a stage trains belong to no such stage: there is no network right after the pruning.
     """
@@ -88,16 +57,30 @@ def last_pruning(member: ObservedMember) -> Pruning | None:
     pruning = [i for i, stage in enumerate(past) if stage.kind == "prune"]
     if not pruning:
         return None
-    i = pruning[-1]
-    training = tuple(stage for stage in past[i + 1 :] if stage.kind == "train")
+    end = pruning[-1]
+    begin = end
+    while begin > 0 and past[begin - 1].kind == "prune":
+        begin -= 1
+    everything = [i for i, stage in enumerate(past) if stage.kind == "prune" or "prune" in stage.options]
+    training = tuple(stage for stage in past[end + 1 :] if stage.kind == "train")
     return Pruning(
-        setting=Setting.of(past[i], len(pruning) - 1),
-        stage=past[i],
-        pruned=past[i].after() if past[i + 1 :] else member,
-        original=past[i - 1].after() if i else None,
+        setting=Setting.of(past[begin : end + 1]),
+        stages=tuple(past[begin : end + 1]),
+        before=_before(past, begin),
+        pruned=past[end].after() if past[end + 1 :] else member,
+        original=_before(past, everything[0]),
         tuned=member if training else None,
         training=training,
+        sole=everything == list(range(begin, end + 1)),
     )
+
+
+def _before(past: Sequence[PastStage], i: int) -> ObservedMember | None:
+    """Return the member as it was before a stage; None where it was not trained until then, or rewound to its start."""
+    trained = False
+    for stage in past[:i]:
+        trained = stage.kind == "train" or (trained and stage.options.get("rewind") != "start")
+    return past[i - 1].after() if trained else None
 
 
 def training_loss(member: ObservedMember | None) -> float | None:
@@ -112,6 +95,18 @@ def validation_error(member: ObservedMember | None) -> float | None:
     return None if accuracy is None else known(1 - accuracy)
 
 
+def gap(after: float | None, before: float | None) -> float | None:
+    """Return an error less another, None where either does not exist; the same number of images is the same gap.
+
+    Shares of images are taken as the fractions that they are: differences of their floating-point numbers differ in the
+    last digits, and would rank apart.
+    """
+    if after is None or before is None:
+        return None
+    one, other = (Fraction(error).limit_denominator(MOST_IMAGES) for error in (after, before))
+    return float(one - other)
+
+
 def difference(after: float | None, before: float | None) -> float | None:
     """Return after − before; None where either does not exist."""
     return None if after is None or before is None else after - before
@@ -124,6 +119,11 @@ def size(change: float | None) -> float | None:
 
 def losses(pruning: Pruning) -> dict[str, Any]:
     """Return L before and L after pruning, the change, and ΔL = |change|, each None where it does not exist."""
-    before, after = training_loss(pruning.original), training_loss(pruning.pruned)
+    before, after = training_loss(pruning.before), training_loss(pruning.pruned)
     change = difference(after, before)
     return {"before": before, "after": after, "change": change, "delta": size(change)}
+
+
+def noted(pruning: Pruning) -> dict[str, Any]:
+    """Return what every note says of a pruning."""
+    return {"pruning": pruning.setting.as_json(), "sole": pruning.sole}

@@ -1,4 +1,4 @@
-"""Pruned populations by their setting: numbers over seeds, names. Nothing here is a plugin."""
+"""Pruned populations as a study has them, by sparsity and criterion. Nothing here is a plugin."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from prunekit import Line, Number, PopulationColumns, StudyColumns
+from prunekit import Number, PopulationColumns, StudyColumns
 
-from ._lineage import DEFAULT_CRITERION, Setting
-from ._statistics import ROUNDING, Floats, known, spread, student_t
+from ._over_seeds import mean, number
+from ._setting import DEFAULT_CRITERION, Setting
+from ._statistics import Floats, known
 
 MOST_PANELS = 4
-"""Numbers of rounds that a figure shows, and sparsities that have figures of their own."""
+"""Sparsities that have figures of their own, the highest, and numbers of rounds that a figure shows, the largest."""
+MOST_NAMES = 3
+"""Populations that a sentence names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +26,8 @@ class Pruned:
 
     name: str
     setting: Setting
+    sole: bool
+    """Whether its members were pruned once, by stages in a row: only then settings can be held against each other."""
     seeds: tuple[int, ...]
     """[M]: of the members."""
     notes: Sequence[Mapping[str, Any]]
@@ -34,7 +39,8 @@ class Pruned:
         notes = population.notes(measure)
         if not notes or notes[0]["pruning"] is None:
             return None
-        return cls(population.name, Setting(**notes[0]["pruning"]), population.seeds[: len(notes)], notes)
+        setting = Setting(**notes[0]["pruning"])
+        return cls(population.name, setting, notes[0]["sole"], population.seeds[: len(notes)], notes)
 
     def values(self, key: str) -> Floats:
         """Return a number of every member, [M], not a number where it does not exist."""
@@ -55,30 +61,25 @@ def pruned_populations(study: StudyColumns, measure: str) -> list[Pruned]:
     return [each for each in found if each is not None]
 
 
-def mean(values: Floats) -> float | None:
-    """Return the mean of the numbers that exist."""
-    there = values[np.isfinite(values)]
-    return float(there.mean()) if len(there) else None
+def comparable(populations: Sequence[Pruned]) -> list[Pruned]:
+    """Return the populations whose ΔL is that of all that was pruned."""
+    return [each for each in populations if each.sole]
 
 
-def number(values: Floats) -> Number:
-    """Return mean, standard deviation and 95 % interval of the numbers that exist."""
-    there = values[np.isfinite(values)]
-    return Number(mean(there), spread=spread(there), interval=t_interval(there)) if len(there) else Number(None)
-
-
-def t_interval(values: Floats) -> tuple[float, float] | None:
-    """Return the 95 % interval of a mean by Student's t; None for fewer than two values."""
-    std = spread(values)
-    if std is None:
-        return None
-    reach = student_t(len(values) - 1) * std / np.sqrt(len(values))
-    return float(values.mean() - reach), float(values.mean() + reach)
+def not_comparable(populations: Sequence[Pruned]) -> str:
+    """Say which populations are not, for the note of a table; "" where all are."""
+    names = [each.name for each in populations if not each.sole]
+    if not names:
+        return ""
+    return (
+        f" Pruned several times, with training or rewinding between: {shortened(names)}. Their ΔL is that of the last "
+        "time alone, and findings, ρ and figures against λ, rounds or ΔL leave them out."
+    )
 
 
 def as_json(pruned: Pruned, keys: Sequence[str]) -> dict[str, Any]:
     """Return the setting, and of each number mean, std, interval and members."""
-    found: dict[str, Any] = pruned.setting.as_json()
+    found: dict[str, Any] = {**pruned.setting.as_json(), "sole": pruned.sole}
     for key in keys:
         said = pruned.number(key)
         members = [known(value) for value in pruned.values(key)]
@@ -100,39 +101,30 @@ def by_sparsity(populations: Sequence[Pruned]) -> dict[float, list[Pruned]]:
     return found
 
 
+def with_figures(populations: Sequence[Pruned]) -> tuple[dict[float, list[Pruned]], str]:
+    """Return the populations of the highest sparsities, by sparsity, and a sentence on the others, "" if none."""
+    sparsities = by_sparsity(populations)
+    shown = dict(list(sparsities.items())[-MOST_PANELS:])
+    if len(shown) == len(sparsities):
+        return shown, ""
+    left = len(sparsities) - len(shown)
+    return shown, f" {left} lower {'sparsity has' if left == 1 else 'sparsities have'} no figure."
+
+
 def by_criterion(populations: Sequence[Pruned]) -> dict[str, list[Pruned]]:
-    """Return the populations by criterion: magnitude, which others are held against, then the order of the study."""
-    found: dict[str, list[Pruned]] = {
-        DEFAULT_CRITERION: [each for each in populations if each.setting.criterion == DEFAULT_CRITERION]
-    }
-    for each in populations:
-        if each.setting.criterion != DEFAULT_CRITERION:
-            found.setdefault(each.setting.criterion, []).append(each)
-    return {criterion: group for criterion, group in found.items() if group}
+    """Return the populations by criterion: magnitude, which others are held against, then the order of the study.
 
-
-def percent(share: float) -> str:
-    """Return a sparsity as text: ``95.6 %``."""
-    return f"{100 * share:.6g} %"
-
-
-def lambda_name(value: float) -> str:
-    """Return λ as text: ``0``, ``1e-5``, ``0.1``, ``100``."""
-    mantissa, _, exponent = f"{value:.0e}".partition("e")
-    if 0 < value < 0.01 and np.isclose(float(f"{value:.0e}"), value, rtol=ROUNDING):
-        return f"{mantissa}e{int(exponent)}"
-    return f"{value:g}"
-
-
-def setting_name(setting: Setting) -> str:
-    """Return criterion, λ and rounds as text: ``qm, λ = 1e-3, 14 rounds``."""
-    parts = [setting.criterion]
-    parts += [f"λ = {lambda_name(setting.regularisation)}"] if setting.regularisation is not None else []
-    parts += [f"{setting.rounds} rounds"] if setting.rounds > 1 else []
-    return ", ".join(parts)
-
-
-# ------------------------------------------------------------------------------------------------- numbers over seeds
+    Those of a criterion that differ in other options than λ, rounds and schedule stand apart: ``qm (within: layer)``.
+    """
+    variants: dict[str, set[str]] = {}
+    for setting in (each.setting for each in populations):
+        variants.setdefault(setting.criterion, set()).add(setting.variant)
+    found: dict[str, list[Pruned]] = {}
+    for each in sorted(populations, key=lambda each: each.setting.criterion != DEFAULT_CRITERION):
+        criterion, variant = each.setting.criterion, each.setting.variant
+        name = f"{criterion} ({variant})" if variant and len(variants[criterion]) > 1 else criterion
+        found.setdefault(name, []).append(each)
+    return found
 
 
 def by_seed(populations: Sequence[Pruned], key: str) -> Floats:
@@ -145,27 +137,11 @@ def by_seed(populations: Sequence[Pruned], key: str) -> Floats:
     return np.array([np.mean(values) for values in found.values()])
 
 
-Ends = tuple[float | None, float | None, float | None]
-
-
-def centre(values: Floats, *, log: bool) -> Ends:
-    """Return the mean and the ends of its 95 % interval by Student's t; with ``log`` those of the logarithms.
-
-    A mean of logarithms, as e to its power, is the geometric mean; None where a value is not above 0.
-    """
-    if not len(values) or (log and values.min() <= 0):
-        return None, None, None
-    if log:
-        return tuple(None if end is None else float(np.exp(end)) for end in centre(np.log(values), log=False))  # type: ignore[return-value]
-    low, high = t_interval(values) or (None, None)
-    return float(values.mean()), low, high
-
-
-def line(name: str, x: Sequence[float | str], ends: Sequence[Ends], *, dashed: bool = False) -> Line:
-    """Return a line through means with their intervals."""
-    y, low, high = zip(*ends, strict=True)
-    some = any(end is not None for end in low)
-    return Line(name, tuple(x), y, low if some else (), high if some else (), dashed=dashed)
+def seeds(populations: Sequence[Pruned]) -> str:
+    """Say how many seeds the populations have: ``5 seeds``, ``3 to 5 seeds``."""
+    counts = sorted({len(each.seeds) for each in populations})
+    ends = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    return f"{ends} seed{'s' * (counts[-1] > 1)}"
 
 
 def listed(names: Sequence[str]) -> str:
@@ -174,8 +150,7 @@ def listed(names: Sequence[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def seeds(populations: Sequence[Pruned]) -> str:
-    """Say how many seeds the populations have: ``5 seeds``, ``3 to 5 seeds``."""
-    counts = sorted({len(each.seeds) for each in populations})
-    ends = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    return f"{ends} seed{'s' * (counts[-1] > 1)}"
+def shortened(names: Sequence[str]) -> str:
+    """Return the first few names, and how many more there are."""
+    more = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")

@@ -9,7 +9,9 @@ import numpy as np
 
 from prunekit import CurvePanel, Curves, Line
 
-from ._settings import MOST_PANELS, Pruned, by_criterion, by_seed, by_sparsity, centre, line, percent, seeds
+from ._over_seeds import centre, line
+from ._populations import Pruned, by_criterion, by_seed, by_sparsity, comparable, seeds, with_figures
+from ._setting import percent
 from ._statistics import Floats
 
 MOST_CRITERIA = 3
@@ -22,13 +24,14 @@ def round_figures(populations: Sequence[Pruned]) -> list[Curves]:
     A criterion with several λ is shown with the one whose mean ΔL is smallest. None where there is one schedule.
     """
     figures: list[Curves] = []
-    sparsities = by_sparsity(populations)
-    for sparsity in list(sparsities)[-MOST_PANELS:]:
+    sparsities, left_out = with_figures(comparable(populations))
+    for sparsity, group in sparsities.items():
         where = f".{100 * sparsity:.6g}" if len(sparsities) > 1 else ""
-        lines = _lines(sparsities[sparsity])
+        lines, more = _lines(group)
         if lines:
-            figures += _by_number(lines, sparsity, where)
-            figures += _round_by_round(lines, sparsity, where)
+            also = f" {more} more criteri{'on has' if more == 1 else 'a have'} no line." if more else ""
+            figures += _by_number(lines, sparsity, where, also + left_out)
+            figures += _round_by_round(lines, sparsity, where, also + left_out)
     return figures
 
 
@@ -38,9 +41,8 @@ def round_findings(populations: Sequence[Pruned]) -> list[str]:
     Runs of the same criterion, λ and seed are held against each other; none is said where there are no such runs.
     """
     said = []
-    sparsities = by_sparsity(populations)
-    for sparsity in list(sparsities)[-MOST_PANELS:]:
-        group = sparsities[sparsity]
+    sparsities = by_sparsity(comparable(populations))
+    for sparsity, group in sparsities.items():
         where = f"With {percent(sparsity)} of the weights pruned, " if len(sparsities) > 1 else ""
         for schedule in dict.fromkeys(each.setting.schedule for each in group if each.setting.rounds > 1):
             most = max(each.setting.rounds for each in group if each.setting.schedule == schedule)
@@ -56,14 +58,12 @@ def round_findings(populations: Sequence[Pruned]) -> list[str]:
 
 
 def _ratios(populations: Sequence[Pruned], schedule: str, most: int) -> list[Floats]:
-    """Return ΔL after the most rounds as a share of ΔL after one: of each criterion and λ, of each seed."""
+    """Return ΔL after the most rounds as a share of ΔL after one: of each criterion, variant and λ, of each seed."""
     found = []
     for many in populations:
         if (many.setting.schedule, many.setting.rounds) != (schedule, most):
             continue
-        alike = (many.setting.criterion, many.setting.regularisation)
-        once = [each for each in populations if each.setting.rounds == 1]
-        once = [each for each in once if (each.setting.criterion, each.setting.regularisation) == alike]
+        once = [each for each in populations if each.setting.rounds == 1 and _scored(each) == _scored(many)]
         for one in once[:1]:
             of_one = dict(zip(one.seeds, one.values("delta").tolist(), strict=True))
             pairs = [
@@ -74,29 +74,37 @@ def _ratios(populations: Sequence[Pruned], schedule: str, most: int) -> list[Flo
     return found
 
 
+def _scored(pruned: Pruned) -> tuple[str, float | None, str]:
+    return pruned.setting.criterion, pruned.setting.regularisation, pruned.setting.variant
+
+
 Best = Mapping[int, Pruned]
 """By number of rounds: the population of the λ whose mean ΔL is smallest."""
 
 
-def _lines(populations: Sequence[Pruned]) -> dict[tuple[str, str], Best]:
-    """Return what is compared by criterion and schedule: criteria that follow several schedules for several rounds."""
+def _lines(populations: Sequence[Pruned]) -> tuple[dict[tuple[str, str], Best], int]:
+    """Return what is compared by criterion and schedule, and how many more criteria could be.
+
+    Criteria that follow several schedules for several rounds are compared, those with λ first.
+    """
     found: dict[tuple[str, str], Best] = {}
-    shown = 0
     criteria = by_criterion(populations)
-    ordered = sorted(criteria, key=lambda each: criteria[each][0].setting.regularisation is None)  # those with λ first
-    for criterion in ordered:
+    several = [criterion for criterion, group in criteria.items() if len(_schedules(group)) > 1]
+    several.sort(key=lambda each: criteria[each][0].setting.regularisation is None)
+    for criterion in several[:MOST_CRITERIA]:
         group = criteria[criterion]
-        schedules = sorted({each.setting.schedule for each in group if each.setting.rounds > 1})
-        if len(schedules) < 2 or shown == MOST_CRITERIA:
-            continue
-        shown += 1
-        for schedule in schedules:
+        for schedule in _schedules(group):
             mine = [each for each in group if each.setting.schedule == schedule or each.setting.rounds == 1]
             mine.sort(key=lambda each: each.setting.rounds)
             rounds = groupby(mine, key=lambda each: each.setting.rounds)
             best = {count: min(some, key=_mean_delta) for count, some in rounds}
             found[criterion, schedule] = best
-    return found
+    return found, max(0, len(several) - MOST_CRITERIA)
+
+
+def _schedules(populations: Sequence[Pruned]) -> list[str]:
+    """Return the schedules that are followed for several rounds."""
+    return sorted({each.setting.schedule for each in populations if each.setting.rounds > 1})
 
 
 def _mean_delta(pruned: Pruned) -> float:
@@ -108,7 +116,7 @@ def _name(key: tuple[str, str]) -> str:
     return ", ".join(key)  # criterion, schedule
 
 
-def _by_number(lines: Mapping[tuple[str, str], Best], sparsity: float, where: str) -> list[Curves]:
+def _by_number(lines: Mapping[tuple[str, str], Best], sparsity: float, where: str, also: str) -> list[Curves]:
     """Return ΔL and ‖Δθ‖² by number of rounds."""
     rounds = sorted({count for best in lines.values() for count in best})
     if len(rounds) < 2:
@@ -131,14 +139,14 @@ def _by_number(lines: Mapping[tuple[str, str], Best], sparsity: float, where: st
             title="Schedules: ΔL by number of rounds",
             caption=f"{' and '.join(panel.y_name for panel in panels)} by number of rounds π with {percent(sparsity)} "
             f"of the weights pruned, geometric means over {seeds(everything)}, with 95 % intervals over seeds. Of each "
-            "criterion and π the λ with the smallest mean ΔL.",
+            f"criterion and π the λ with the smallest mean ΔL.{also}",
             x_name="rounds π",
             panels=tuple(panels),
         )
     ]
 
 
-def _round_by_round(lines: Mapping[tuple[str, str], Best], sparsity: float, where: str) -> list[Curves]:
+def _round_by_round(lines: Mapping[tuple[str, str], Best], sparsity: float, where: str, also: str) -> list[Curves]:
     """Return ‖Δθ‖² of every round, and ΔL after it where that was observed, of the largest number of rounds."""
     most = max(count for best in lines.values() for count in best)
     shown = {_name(key): best[most] for key, best in lines.items() if most in best}
@@ -157,7 +165,7 @@ def _round_by_round(lines: Mapping[tuple[str, str], Best], sparsity: float, wher
             title=f"Schedules: round by round, {most} rounds",
             caption=f"{' and '.join(panel.y_name for panel in panels)} with {percent(sparsity)} of the weights pruned "
             f"in {most} rounds, geometric means over {seeds(list(shown.values()))}, with 95 % intervals over seeds. "
-            "Of each criterion the λ with the smallest mean ΔL.",
+            f"Of each criterion the λ with the smallest mean ΔL.{also}",
             x_name="round",
             panels=tuple(panels),
         )

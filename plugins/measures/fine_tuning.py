@@ -21,23 +21,10 @@ from prunekit import (
     register,
 )
 
-from ._lineage import Pruning, last_pruning, losses, validation_error
-from ._settings import (
-    MOST_PANELS,
-    Pruned,
-    as_json,
-    by_criterion,
-    by_sparsity,
-    centre,
-    line,
-    mean,
-    number,
-    own,
-    percent,
-    pruned_populations,
-    seeds,
-    setting_name,
-)
+from ._lineage import Pruning, last_pruning, losses, noted, validation_error
+from ._over_seeds import centre, line, mean
+from ._populations import Pruned, as_json, by_criterion, own, pruned_populations, seeds, with_figures
+from ._setting import percent, setting_name
 from ._statistics import Floats, known
 
 CURVES = {"losses": ("training loss", True, 1), "errors": ("validation error, %", False, 100)}
@@ -46,23 +33,23 @@ MOST_LINES = 7
 """Criteria in a figure: as many as there are colours."""
 
 
-@register("fine_tuning", source="Laurent et al. 2020, arXiv 2006.12279, fig. 15")
+@register("fine_tuning", version=2, source="Laurent et al. 2020, arXiv 2006.12279, fig. 15")
 class FineTuning(Measure):
-    """Fine-tuning: training loss and validation error by epoch, after the last pruning stage.
+    """Fine-tuning: training loss and validation error by epoch, after the last stage that only prunes.
 
-    The training loss is what the stages minimised on their own batches, augmented, mean over an epoch. Beside it stands
-    ΔL, which costs two passes over the training images per member.
+    The training loss is what the stages minimised on their own batches, augmented, mean over an epoch. The final error
+    is that of the weights that the last of them ended with: of the epoch that ``select`` chose. Beside them stands ΔL,
+    which costs two passes over the training images per member.
     """
 
     notes = True
 
     def note(self, member: ObservedMember) -> dict[str, Any]:
-        """Return training loss and validation error of every epoch, and ΔL; of others the validation error alone."""
+        """Return losses and errors of every epoch, the final error, and ΔL; of others the validation error alone."""
         pruning = last_pruning(member)
         if pruning is None:
             return {"pruning": None, "error": validation_error(member)}
-        found = {"pruning": pruning.setting.as_json(), "delta": losses(pruning)["delta"]}
-        return found | _by_epoch(pruning)
+        return {**noted(pruning), "delta": losses(pruning)["delta"], **_by_epoch(pruning), "final": _final(pruning)}
 
     def summarise(self, study: StudyColumns, comparisons: Sequence[Comparison]) -> Summary:
         """Tabulate where every population ends, and draw one population of each criterion by epoch."""
@@ -78,7 +65,7 @@ class FineTuning(Measure):
         if tuned:
             summary.tables.append(_table(tuned))
             summary.readings.append(
-                "fine_tuning: the training loss by epoch is what the stages after the last pruning stage minimised on "
+                "fine_tuning: the training loss by epoch is what the stages after the last pruning minimised on "
                 "their own batches, augmented; the validation error is that of the network at the end of the epoch"
             )
         return summary
@@ -87,10 +74,21 @@ class FineTuning(Measure):
 def _by_epoch(pruning: Pruning) -> dict[str, list[float | None]]:
     """Return training loss and validation error of the epochs of all stages that train after the pruning."""
     rows = [row for stage in pruning.training for row in stage.epochs]
-    return {
-        "losses": [_known(row["loss"]) for row in rows],
-        "errors": [None if (accuracy := _known(row["accuracy"])) is None else 1 - accuracy for row in rows],
-    }
+    return {"losses": [_known(row["loss"]) for row in rows], "errors": [_error(row) for row in rows]}
+
+
+def _final(pruning: Pruning) -> float | None:
+    """Return the validation error of the epoch whose weights the last stage that trained ended with."""
+    if not pruning.training:
+        return None
+    stage = pruning.training[-1]
+    chosen = [row for row in stage.epochs if row["epoch"] == stage.selected] or stage.epochs[-1:]
+    return _error(chosen[0]) if chosen else None
+
+
+def _error(epoch: Mapping[str, Any]) -> float | None:
+    accuracy = _known(epoch["accuracy"])
+    return None if accuracy is None else 1 - accuracy
 
 
 def _known(value: float | None) -> float | None:
@@ -115,7 +113,7 @@ def _mean_by_epoch(pruned: Pruned, key: str) -> list[float | None]:
 
 def _json_of(pruned: Pruned) -> dict[str, Any]:
     curves = {key: _mean_by_epoch(pruned, key) for key in CURVES}
-    return as_json(pruned, ("delta",)) | {"epochs": _epochs(pruned), **curves}
+    return as_json(pruned, ("delta", "final")) | {"epochs": _epochs(pruned), **curves}
 
 
 def _table(pruned: Sequence[Pruned]) -> Table:
@@ -124,20 +122,23 @@ def _table(pruned: Sequence[Pruned]) -> Table:
         loss, error = (_by_member(each, key) for key in CURVES)
         lowest = np.fmin.reduce(error, axis=1)
         ends = mean(loss[:, 0]), mean(loss[:, -1])
-        rows.append((each.name, _epochs(each), *ends, number(error[:, -1]), mean(lowest)))
+        rows.append((each.name, _epochs(each), *ends, each.number("final"), mean(error[:, -1]), mean(lowest)))
     return Table(
         title="Fine-tuning",
         columns=(
             Column("Population"),
             Column("Epochs", "d"),
-            Column("First loss", ".3g"),
-            Column("Last loss", ".3g"),
-            Column("Last error", ".2%"),
-            Column("Lowest error", ".2%"),
+            Column("First", ".3g", group="Training loss"),
+            Column("Last", ".3g", group="Training loss"),
+            Column("Final", ".2%", group="Validation error"),
+            Column("Last", ".2%", group="Validation error"),
+            Column("Lowest", ".2%", group="Validation error"),
         ),
         rows=rows,
-        note="Training loss and validation error of the first and the last epoch after the last pruning stage: mean, "
-        "of the last error ± standard deviation (ddof 1) over members. Lowest: of any epoch, each member's own.",
+        note="Epochs after the last stage that only prunes: training loss of the first and the last one; validation "
+        "error of the one whose weights the network has (final: the best one where the recipe selects it, else the "
+        "last), of the last, and the lowest of any. Means over members, of the final error ± standard deviation "
+        "(ddof 1).",
     )
 
 
@@ -146,9 +147,9 @@ def _table(pruned: Sequence[Pruned]) -> Table:
 
 def _figures(pruned: Sequence[Pruned]) -> Iterator[Curves]:
     """Yield a figure for each sparsity, a line for each criterion."""
-    sparsities = by_sparsity(pruned)
-    for sparsity in list(sparsities)[-MOST_PANELS:]:
-        shown = {setting_name(each.setting): each for each in _chosen(sparsities[sparsity])}
+    sparsities, left_out = with_figures(pruned)
+    for sparsity, group in sparsities.items():
+        shown = {setting_name(each.setting, name): each for name, each in _chosen(group).items()}
         panels = [panel for key in CURVES for panel in _panel(shown, key)]
         if not panels:
             continue
@@ -158,21 +159,24 @@ def _figures(pruned: Sequence[Pruned]) -> Iterator[Curves]:
             title="Fine-tuning by epoch" + (f": {percent(sparsity)}" if several else ""),
             caption=f"{' and '.join(panel.y_name for panel in panels).capitalize()} by epoch of the fine-tuning, with "
             f"{percent(sparsity)} of the weights pruned: mean over {seeds(list(shown.values()))} of each population, "
-            f"of the loss the geometric one, with 95 % intervals. {_which(sparsities[sparsity])}",
+            f"of the loss the geometric one, with 95 % intervals. {_which(group)}{left_out}".strip(),
             x_name="epoch",
             panels=tuple(panels),
         )
 
 
-def _chosen(pruned: Sequence[Pruned]) -> list[Pruned]:
-    """Return of each criterion the population with the smallest mean ΔL, the first one where there is none."""
-    best = [min(group, key=_delta) for group in by_criterion(pruned).values()]
-    return best[:MOST_LINES]
+def _chosen(pruned: Sequence[Pruned]) -> dict[str, Pruned]:
+    """Return of each criterion the population with the smallest mean ΔL, the first one where there is none.
+
+    One that was pruned several times is chosen where there is no other: its ΔL is that of a part.
+    """
+    best = {name: min(group, key=_order) for name, group in by_criterion(pruned).items()}
+    return dict(list(best.items())[:MOST_LINES])
 
 
-def _delta(pruned: Pruned) -> float:
+def _order(pruned: Pruned) -> tuple[bool, float]:
     value = pruned.mean("delta")
-    return np.inf if value is None else value
+    return not pruned.sole, np.inf if value is None else value
 
 
 def _which(pruned: Sequence[Pruned]) -> str:

@@ -10,30 +10,25 @@ import numpy as np
 from prunekit import Column, Comparison, Headline, Measure, ObservedMember, StudyColumns, Summary, Table, register
 
 from ._along_lambda import Quantity, lambda_figures
-from ._lineage import Pruning, difference, last_pruning, losses, size, training_loss
-from ._rounds import round_figures, round_findings
-from ._settings import (
-    Pruned,
-    as_json,
-    by_criterion,
-    by_sparsity,
-    own,
-    percent,
-    pruned_populations,
-    setting_name,
-)
+from ._lineage import Pruning, difference, last_pruning, losses, noted, size, training_loss
+from ._populations import Pruned, as_json, by_criterion, not_comparable, own, pruned_populations, shortened
+from ._schedule_figures import round_figures, round_findings
+from ._setting import DEFAULT_CRITERION, setting_name
 from ._statistics import known
 
 DELTA = Quantity("delta", "ΔL", log=True)
 KEYS = ("delta", "before", "after", "squared_change")
 
 
-@register("loss_change", source="Laurent et al. 2020, arXiv 2006.12279: ΔL, ‖Δθ‖²")
+@register("loss_change", version=2, source="Laurent et al. 2020, arXiv 2006.12279: ΔL, ‖Δθ‖²")
 class LossChange(Measure):
     """Loss change: ΔL = |L(θ + Δθ) − L(θ)|, how far pruning itself moves the training loss.
 
-    L is the mean cross-entropy of all training images, un-augmented, in eval mode; θ is the network that the last
-    pruning stage was given, θ + Δθ what it left. Costs two passes over the training images per member.
+    L is the mean cross-entropy of all training images, un-augmented, in eval mode; θ is the network that was pruned,
+    θ + Δθ what pruning left. Stages that prune in a row, with nothing trained or rewound between them, are one pruning.
+    Of members that were pruned several times, as lottery tickets are, it is that of the last time, whose θ is sparse
+    already: such numbers are tabulated and held against no others. Costs two passes over the training images per
+    member.
     """
 
     notes = True
@@ -43,23 +38,23 @@ class LossChange(Measure):
     """Also compute ΔL after every round: a pass over the training images for each."""
 
     def note(self, member: ObservedMember) -> dict[str, Any]:
-        """Return L before and after the last pruning stage and what each round changed; of others L alone."""
+        """Return L before and after the last pruning and what each round changed; of others L alone."""
         pruning = last_pruning(member)
         if pruning is None:
             return {"pruning": None, "loss": training_loss(member)}
-        found = {"pruning": pruning.setting.as_json(), **losses(pruning)}
-        changes = pruning.squared_change
+        found = {**noted(pruning), **losses(pruning)}
+        changes = pruning.squared_changes
         found["squared_changes"] = changes
         found["squared_change"] = _total(changes)
         found["deltas"] = self._by_round(pruning, found["before"])
         return found
 
     def _by_round(self, pruning: Pruning, before: float | None) -> list[float | None] | None:
-        """Return ΔL after every round; None where it is not asked for, or there is no network before."""
+        """Return ΔL after every round; None where it is not asked for, or the network was not trained before."""
         if not self.per_round or before is None:
             return None
-        rounds = range(len(pruning.stage.updates))
-        return [size(difference(training_loss(pruning.stage.after(i)), before)) for i in rounds]
+        rounds = [(stage, i) for stage in pruning.stages for i in range(len(stage.updates))]
+        return [size(difference(training_loss(stage.after(i)), before)) for stage, i in rounds]
 
     def summarise(self, study: StudyColumns, comparisons: Sequence[Comparison]) -> Summary:
         """Tabulate every population that was pruned, and draw ΔL against λ and rounds."""
@@ -79,9 +74,9 @@ class LossChange(Measure):
         if pruned:
             summary.tables.append(_table(pruned))
             summary.readings.append(
-                "loss_change: ΔL = |L(θ + Δθ) − L(θ)| of the last stage that pruned without training, L the mean "
-                "cross-entropy of the training images, un-augmented; ‖Δθ‖² the sum of θ² of the weights that it set "
-                "to zero, over all of its rounds"
+                "loss_change: ΔL = |L(θ + Δθ) − L(θ)| of the last stages in a row that pruned without training, L the "
+                "mean cross-entropy of the training images, un-augmented; ‖Δθ‖² the sum of θ² of the weights that "
+                "they set to zero, over all of their rounds"
             )
         for each in comparisons:
             summary.comparisons.append(_compared(found.get(each.pruned)))
@@ -116,18 +111,18 @@ def _table(pruned: Sequence[Pruned]) -> Table:
             (each.name, each.number("delta"), each.mean("before"), each.mean("after"), each.number("squared_change"))
             for each in pruned
         ],
-        note="Mean ± standard deviation (ddof 1) over members. L: training loss right before and after the last "
-        "pruning stage, un-augmented; ΔL: the absolute value of its change. ‖Δθ‖²: Σθ² of the weights set to zero. "
-        "Populations without a stage that only prunes are left out." + _without_before(unknown) + _not_finite(pruned),
+        note="Mean ± standard deviation (ddof 1) over members. L: training loss right before and after pruning, "
+        "un-augmented; ΔL: the absolute value of its change. ‖Δθ‖²: Σθ² of the weights set to zero. Populations "
+        "without a stage that only prunes are left out."
+        + _without_before(unknown)
+        + not_comparable(pruned)
+        + _not_finite(pruned),
         about=tuple((each.name,) for each in pruned),
     )
 
 
 def _without_before(names: Sequence[str]) -> str:
-    if not names:
-        return ""
-    some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    return f" Pruned at initialisation, where there is no network before, and so no ΔL: {some}."
+    return f" Not trained before they were pruned, and so without ΔL: {shortened(names)}." if names else ""
 
 
 def _not_finite(pruned: Sequence[Pruned]) -> str:
@@ -146,21 +141,19 @@ def _clause(pruned: Pruned | None) -> str:
     before, after, delta = (pruned.mean(key) for key in ("before", "after", "delta"))
     if before is None or after is None or delta is None:
         return ""
-    return f"pruning itself took the training loss from {before:.3g} to {after:.3g} (ΔL = {delta:.3g})"
+    what = "pruning itself" if pruned.sole else "the last pruning"
+    return f"{what} took the training loss from {before:.3g} to {after:.3g} (ΔL = {delta:.3g})"
 
 
 def _smallest(pruned: Sequence[Pruned]) -> str:
-    """Say which setting preserves the loss best, of each sparsity."""
-    sparsities = by_sparsity(pruned)
-    parts = []
-    for sparsity, group in sparsities.items():
-        means = [(value, each) for each in group if (value := each.mean("delta")) is not None]
-        if means:
-            value, best = min(means, key=lambda each: each[0])
-            where = f" at {percent(sparsity)}" if len(sparsities) > 1 else ""
-            level = [each[0] for each in means if each[1] in by_criterion(group).get("magnitude", [])]
-            against = (
-                f", against {min(level):.3g} of magnitude" if level and best.setting.criterion != "magnitude" else ""
-            )
-            parts.append(f" The smallest mean{where} is that of {setting_name(best.setting)}: {value:.3g}{against}.")
-    return "".join(parts)
+    """Say which setting of one sparsity preserves the loss best, and how magnitude does."""
+    named = [(name, each) for name, group in by_criterion(pruned).items() for each in group]
+    means = [(value, name, each) for name, each in named if (value := each.mean("delta")) is not None]
+    if not means:
+        return ""
+    value, name, best = min(means, key=lambda each: each[0])
+    text = f" The smallest mean is that of {setting_name(best.setting, name)}: {value:.3g}"
+    level = [each[0] for each in means if each[2].setting.criterion == DEFAULT_CRITERION]
+    if level and best.setting.criterion != DEFAULT_CRITERION:
+        text += f", against {min(level):.3g} of magnitude"
+    return f"{text}."

@@ -9,8 +9,8 @@ from prunekit import Column, Comparison, Headline, Measure, ObservedMember, Stud
 
 from ._along_lambda import Quantity, lambda_figures
 from ._finding import AFTER, AXES, BEFORE, DELTA, findings, relation_tables, relations, scatters
-from ._lineage import difference, last_pruning, losses, validation_error
-from ._settings import Pruned, as_json, own, pruned_populations
+from ._lineage import gap, last_pruning, losses, noted, validation_error
+from ._populations import Pruned, as_json, not_comparable, own, pruned_populations, shortened
 
 KEYS = (BEFORE, AFTER)
 QUANTITIES = (
@@ -19,32 +19,33 @@ QUANTITIES = (
 )
 
 
-@register("validation_gap", source="Laurent et al. 2020, arXiv 2006.12279: gap before and after fine-tuning")
+@register("validation_gap", version=2, source="Laurent et al. 2020, arXiv 2006.12279: gap before and after fine-tuning")
 class ValidationGap(Measure):
-    """Validation gap: validation error of the pruned network less that of the one that was pruned.
+    """Validation gap: validation error of the pruned network less that of the original.
 
-    Right after pruning (before), and after it was trained again (after). Beside it stands ΔL, for Spearman's ρ between
-    both. Costs two passes over the training images and three over the validation images per member. The test images
-    play no part.
+    Right after pruning (before fine-tuning), and after it was trained again (after). The original is the network before
+    anything was pruned; of members that were pruned several times, as lottery tickets are, before the first time.
+    Beside it stands ΔL, for Spearman's ρ between both. Costs two passes over the training images and three over the
+    validation images per member. The test images play no part.
     """
 
     notes = True
     published_keys = KEYS
 
     def note(self, member: ObservedMember) -> dict[str, Any]:
-        """Return validation errors, gaps and ΔL of the last pruning stage; of others the validation error alone."""
+        """Return validation errors, gaps and ΔL of a pruned member; of others the validation error alone."""
         pruning = last_pruning(member)
         if pruning is None:
             return {"pruning": None, "error": validation_error(member)}
         original, pruned = validation_error(pruning.original), validation_error(pruning.pruned)
         tuned = validation_error(pruning.tuned)
         return {
-            "pruning": pruning.setting.as_json(),
+            **noted(pruning),
             "original": original,
             "pruned": pruned,
             "tuned": tuned,
-            BEFORE: difference(pruned, original),
-            AFTER: difference(tuned, original),
+            BEFORE: gap(pruned, original),
+            AFTER: gap(tuned, original),
             DELTA: losses(pruning)["delta"],
         }
 
@@ -67,9 +68,9 @@ class ValidationGap(Measure):
         if pruned:
             summary.tables.append(_table(pruned))
             summary.readings.append(
-                "validation_gap: validation error less that of the network that the last pruning stage was given, "
-                "right after that stage (before) and at the end of the stages that follow (after); no test image is "
-                "looked at"
+                "validation_gap: validation error less that of the network before anything was pruned, right after "
+                "the last stage that only prunes (before) and at the end of the stages that follow (after); no test "
+                "image is looked at"
             )
         if related:
             summary.tables += relation_tables(related)
@@ -89,8 +90,9 @@ def _headline(pruned: Sequence[Pruned]) -> Headline | None:
     key = AFTER if any(each.mean(AFTER) is not None for each in pruned) else BEFORE
     numbers = {each.name: each.number(key, 100) for each in pruned if each.mean(key) is not None}
     when = "after fine-tuning" if key == AFTER else "right after pruning"
-    note = f"gap: validation error {when} less that of the network that was pruned, mean ± standard deviation (ddof 1)"
-    return Headline("gap, points", "z.2f", populations=numbers, note=f"{note} over members") if numbers else None
+    note = f"gap: validation error {when} less that of the network before anything was pruned"
+    note += ", mean ± standard deviation (ddof 1) over members"
+    return Headline("gap, points", "z.2f", populations=numbers, note=note) if numbers else None
 
 
 def _table(pruned: Sequence[Pruned]) -> Table:
@@ -104,8 +106,8 @@ def _table(pruned: Sequence[Pruned]) -> Table:
         ),
         rows=[(each.name, each.number("original"), *(each.number(key, 100) for key in KEYS)) for each in pruned],
         note="Mean ± standard deviation (ddof 1) over members. Gap: validation error less that of the original, the "
-        "network that was pruned; before fine-tuning, right after pruning, and after it. Populations without a stage "
-        "that only prunes are left out." + _missing(pruned),
+        "network before anything was pruned; before fine-tuning, right after pruning, and after it. Populations "
+        "without a stage that only prunes are left out." + _missing(pruned) + not_comparable(pruned),
         about=tuple((each.name,) for each in pruned),
     )
 
@@ -115,8 +117,7 @@ def _missing(pruned: Sequence[Pruned]) -> str:
     if all(each.mean("pruned") is None for each in pruned):
         return " There are no gaps: the data have no validation part (data sets have an option for it)."
     if some := [each.name for each in pruned if each.mean("original") is None]:
-        more = f" and {len(some) - 3} more" if len(some) > 3 else ""
-        return f" Pruned at initialisation, where there is no original, and so no gap: {', '.join(some[:3])}{more}."
+        return f" Not trained before they were pruned, and so without a gap: {shortened(some)}."
     return ""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from helpers_lineage import Stage, Then, laurent, pruned, study_of, trained
@@ -44,14 +46,22 @@ def test_what_was_not_fine_tuned_is_not_shown():
     assert found.populations["sparse"]["losses"] == []
 
 
-def test_the_table_has_first_last_and_lowest():
+def test_the_table_has_first_final_last_and_lowest():
     runs = [
         (trained(), pruned(), trained(epochs=((a, 0.5), (a / 2, 0.9), (a / 4, b)))) for a, b in ((0.8, 0.8), (0.4, 0.7))
     ]
-    ((name, epochs, first, last, error, lowest),) = summary({"sparse": runs}).tables[0].rows
+    ((name, epochs, first, end, final, last, lowest),) = summary({"sparse": runs}).tables[0].rows
     assert (name, epochs) == ("sparse", 3)
-    assert (first, last, lowest) == (pytest.approx(0.6), pytest.approx(0.15), pytest.approx(0.1))
-    assert (error.value, error.spread) == (pytest.approx(0.25), pytest.approx(np.sqrt(0.005)))
+    assert (first, end, last, lowest) == pytest.approx((0.6, 0.15, 0.25, 0.1))
+    assert (final.value, final.spread) == (pytest.approx(0.25), pytest.approx(np.sqrt(0.005)))
+
+
+def test_the_final_error_is_that_of_the_epoch_whose_weights_the_network_has():
+    first = trained(epochs=((0.5, 0.95),))
+    stage = replace(trained(epochs=((0.5, 0.7), (0.4, 0.9), (0.3, 0.8))), selected=2)
+    assert note(trained(), pruned(), first, stage)["final"] == pytest.approx(0.1)
+    assert note(trained(), pruned(), first, replace(stage, selected=None))["final"] == pytest.approx(0.2)
+    assert note(trained(), pruned())["final"] is None
 
 
 def test_a_line_for_each_criterion_with_the_setting_of_the_smallest_delta():

@@ -22,13 +22,15 @@ def summary(populations, comparisons=(), **options):
 
 
 def test_the_note_of_a_pruned_member():
-    schedule = {"name": "linear", "sparsity": 0.9, "rounds": 2}
+    schedule = {"name": "linear", "sparsity": 0.95, "rounds": 2}
     cut = pruned(0.7, criterion={"name": "qm", "regularisation": 0.001}, schedule=schedule, changes=(2.0, 3.5))
     found = note(trained(0.1), cut, trained())
     assert found == {
         "pruning": {
-            "criterion": "qm", "regularisation": 0.001, "schedule": "linear", "rounds": 2, "sparsity": 0.9
+            "criterion": "qm", "regularisation": 0.001, "schedule": "linear", "rounds": 2, "sparsity": 0.95,
+            "variant": "",
         },
+        "sole": True,
         "before": 0.1, "after": 0.7, "change": pytest.approx(0.6), "delta": pytest.approx(0.6),
         "squared_changes": [2.0, 3.5], "squared_change": 5.5, "deltas": None,
     }  # fmt: skip
@@ -88,7 +90,7 @@ def test_the_clause_says_where_the_loss_went():
 
 def test_pruning_at_initialisation_is_said_to_have_no_delta():
     found = summary({"early": [(pruned(), trained())]})
-    assert "Pruned at initialisation, where there is no network before, and so no ΔL: early." in found.tables[0].note
+    assert "Not trained before they were pruned, and so without ΔL: early." in found.tables[0].note
     assert found.headline is None
     assert found.figures == []
 
@@ -191,7 +193,8 @@ def _at(run, sparsity):
 def test_more_rounds_are_held_against_one_run_by_run():
     def at(rounds, changes, name="exponential"):
         schedule = {"name": name, "sparsity": 0.9, "rounds": rounds}
-        return [(trained(0.1), pruned(0.1 + change, criterion="qm", schedule=schedule)) for change in changes]
+        each = {"criterion": "qm", "schedule": schedule, "changes": (1.0,) * rounds}
+        return [(trained(0.1), pruned(0.1 + change, **each)) for change in changes]
 
     study = {"once": at(1, (1.0, 1.0, 1.0, 1.0)), "few": at(5, (2.0,) * 4), "many": at(14, (0.25, 0.5, 1.5, 0.5))}
     assert summary(study).findings == [

@@ -47,7 +47,7 @@ def test_pruning_at_initialisation_has_an_error_and_no_gap():
     assert (found["gap_before"], found["gap_after"], found["delta"]) == (None, None, None)
     assert found["tuned"] == pytest.approx(0.1)
     said = summary({"early": [(pruned(2.3, 0.1), trained())]})
-    assert "Pruned at initialisation, where there is no original, and so no gap: early." in said.tables[0].note
+    assert "Not trained before they were pruned, and so without a gap: early." in said.tables[0].note
     assert (said.findings, said.figures, said.headline) == ([], [], None)
 
 
