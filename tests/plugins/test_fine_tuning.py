@@ -91,3 +91,15 @@ def test_more_criteria_than_colours_are_counted():
     (figure,) = summary(study).figures
     assert len(figure.panels[0].lines) == 7
     assert "2 more criteria are in the table alone." in figure.caption
+
+
+def test_one_that_was_pruned_several_times_is_shown_where_its_criterion_has_no_other():
+    first, last = trained(0.2), trained(0.1)
+    tickets = [(first, pruned(0.4), Stage("rewind", options={"rewind": "start"}), first, pruned(0.21), last)]
+    (figure,) = summary({"tickets": tickets}).figures
+    assert [line.name for line in figure.panels[0].lines] == ["magnitude"]
+    both = [(first, pruned(0.9), trained(epochs=((0.7, 0.5),)))]
+    (figure,) = summary({"tickets": tickets, "once": both}).figures
+    assert figure.panels[0].lines[0].y == pytest.approx((0.7,))
+    (figure,) = summary({"tickets": tickets, "random": [(first, pruned(0.9, criterion="random"), last)]}).figures
+    assert [line.name for line in figure.panels[0].lines] == ["magnitude", "random"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from helpers_lineage import LAMBDAS, Then, laurent, pruned, study_of, trained
+from helpers_lineage import LAMBDAS, Stage, Then, laurent, pruned, study_of, trained
 
 from prunekit.comparison import Comparison
 from prunekit.plugins.measures.loss_change import LossChange
@@ -185,8 +187,7 @@ def test_sparsities_have_figures_of_their_own():
 def _at(run, sparsity):
     """Return a run as if it had been pruned to another sparsity."""
     dense, cut, tuned = run
-    cut = pruned(cut.left.train, cut.left.validation, cut.options.get("criterion", "magnitude"),
-                 cut.options["schedule"] | {"sparsity": sparsity})  # fmt: skip
+    cut = replace(cut, options={**cut.options, "schedule": cut.options["schedule"] | {"sparsity": sparsity}})
     return dense, cut, tuned
 
 
@@ -219,3 +220,115 @@ def test_hundreds_of_populations_stay_a_few_figures_and_a_report():
     report = build_report(LoadedStudy("study", data, study, [], [measure]), [])
     assert len(report.figures) == 4
     assert len(report.tables) == 1
+
+
+# --------------------------------------------------------------------------------- what cannot be held against others
+
+REWIND = Stage("rewind", Then(2.3, 0.1), {"rewind": "start"})
+
+
+def tickets(runs):
+    """Return runs as if they had been pruned, rewound and trained twice."""
+    return [(dense, cut, REWIND, tuned, cut, REWIND, tuned) for dense, cut, tuned in runs]
+
+
+def test_members_that_were_pruned_several_times_are_in_the_table_and_nowhere_else():
+    study = laurent(rounds=(1, 14), schedules=("linear", "exponential"))
+    some = next(name for name in study if name.startswith("qm_0.1_14"))
+    with_tickets = {**study, "tickets": tickets(study[some])}
+    alone, found = summary(study), summary(with_tickets)
+    assert (found.findings, found.figures) == (alone.findings, alone.figures)
+    row = found.tables[0].rows[-1]
+    assert row[0] == "tickets"
+    losses = [cut.left.train - tuned.left.train for _, cut, tuned in study[some]]  # against what was trained last
+    assert row[1].value == pytest.approx(np.mean(losses))
+    assert "Pruned several times, with training or rewinding between: tickets." in found.tables[0].note
+    assert "Pruned several times" not in alone.tables[0].note
+    assert (found.populations["tickets"]["sole"], found.populations[some]["sole"]) == (False, True)
+
+
+def test_the_clause_on_the_last_of_several_prunings_says_so():
+    found = summary({"tickets": tickets(runs([0.5]))}, [Comparison("dense", "tickets", None, True)])
+    assert found.clauses[0].startswith("the last pruning took the training loss from")
+
+
+# ------------------------------------------------------------------------------------------------- what is not shown
+
+
+def own_criterion(*lambdas):
+    """Return populations of somebody's own criterion with these λ, None being its default."""
+    study = {}
+    for value in lambdas:
+        criterion = "own" if value is None else {"name": "own", "regularisation": value}
+        study[f"own-{value}"] = [(trained(0.1), pruned(0.5 + (value or 0), criterion=criterion), trained())] * 2
+    return study
+
+
+def test_a_lambda_at_a_default_that_is_not_known_is_no_level_and_the_others_are_drawn():
+    (figure,) = summary(own_criterion(None, 0.1, 1.0)).figures
+    (line,) = figure.panels[0].lines
+    assert (line.dashed, line.x) == (False, ("0.1", "1"))
+    assert line.y == pytest.approx((0.5, 1.4))
+    assert "Not shown: own-None, whose λ is the default of the criterion, which is not known here." in figure.caption
+
+
+def test_a_criterion_without_any_lambda_is_a_level():
+    qm = {name: [_at(run, 0.9) for run in found] for name, found in laurent().items() if name.startswith("qm")}
+    study = {**own_criterion(None), **qm}
+    (figure,) = summary(study).figures
+    assert {line.name: line.dashed for line in figure.panels[0].lines} == {"own": True, "qm": False}
+    assert "Not shown" not in figure.caption
+
+
+def test_settings_that_differ_in_other_options_are_not_averaged():
+    study = {}
+    for examples, change in ((10, 1.0), (1000, 0.25)):
+        for value in (0.1, 1.0):
+            criterion = {"name": "qm", "regularisation": value, "examples": examples}
+            study[f"{examples}-{value}"] = [(trained(0.1), pruned(0.1 + change, criterion=criterion))] * 2
+    (figure,) = summary(study).figures
+    assert {line.name: line.y for line in figure.panels[0].lines} == {
+        "qm (examples: 10)": pytest.approx((1.0, 1.0)), "qm (examples: 1000)": pytest.approx((0.25, 0.25))
+    }  # fmt: skip
+    assert "averaged" not in figure.caption
+    assert "The smallest mean is that of qm (examples: 1000), λ = 0.1: 0.25." in figure.caption
+
+
+def test_other_options_that_all_settings_of_a_criterion_share_are_not_in_its_name():
+    schedule = {"name": "exponential", "sparsity": 0.9}
+    study = {}
+    for value in (0.1, 1.0):
+        cut = pruned(0.6, criterion={"name": "qm", "regularisation": value}, schedule=schedule)
+        study[f"{value}"] = [(trained(0.1), replace(cut, options={**cut.options, "within": "layer"}))] * 2
+    (figure,) = summary(study).figures
+    assert [line.name for line in figure.panels[0].lines] == ["qm"]
+
+
+def test_rounds_of_other_options_are_not_held_against_each_other():
+    def at(rounds, change, examples):
+        each = {"criterion": {"name": "qm", "examples": examples}, "changes": (1.0,) * rounds}
+        schedule = {"name": "linear", "sparsity": 0.9, "rounds": rounds}
+        return [(trained(0.1), pruned(0.1 + change, schedule=schedule, **each))] * 2
+
+    assert summary({"once": at(1, 1.0, 10), "many": at(14, 0.5, 1000)}).findings == []
+    assert len(summary({"once": at(1, 1.0, 10), "many": at(14, 0.5, 10)}).findings) == 1
+
+
+def test_no_finding_is_dropped_and_captions_count_the_sparsities_without_figures():
+    study = {}
+    for sparsity in (0.5, 0.6, 0.7, 0.8, 0.9, 0.95):
+        for name, found in laurent(lambdas=(0.0, 0.1), others=()).items():
+            if name != "dense":
+                study[f"{name}_{sparsity}"] = [_at(run, sparsity) for run in found]
+    found = summary(study)
+    assert [text.split(" of")[0] for text in found.findings] == [
+        f"With {sparsity} %" for sparsity in (50, 60, 70, 80, 90, 95)
+    ]
+    assert [figure.name for figure in found.figures] == [f"loss_change.lambda.{s}" for s in (70, 80, 90, 95)]
+    assert all("2 lower sparsities have no figure." in figure.caption for figure in found.figures)
+
+
+def test_captions_count_the_numbers_of_rounds_without_a_panel():
+    figure = figures(rounds=(1, 2, 3, 7, 14), lambdas=(0.0, 0.1))["loss_change.lambda"]
+    assert [panel.title for panel in figure.panels] == ["2 rounds", "3 rounds", "7 rounds", "14 rounds"]
+    assert "1 smaller number of rounds has no panel." in figure.caption

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers_lineage import Then, laurent, pruned, study_of, trained
+from helpers_lineage import Stage, Then, laurent, pruned, study_of, trained
 from scipy.stats import spearmanr
 
 from prunekit.comparison import Comparison
@@ -211,3 +211,53 @@ def test_gap_against_gap_has_the_diagonal():
 
 def test_fewer_than_three_runs_are_no_scatter():
     assert summary({"a": [run()], "b": [run()]}).figures == []
+
+
+# --------------------------------------------------------------------------------------------- what cannot be compared
+
+
+def test_members_that_were_pruned_several_times_have_no_part_in_rho():
+    rewind = Stage("rewind", Then(2.3, 0.1), {"rewind": "start"})
+    study = laurent()
+    tickets = [(dense, cut, rewind, tuned, cut, rewind, tuned) for dense, cut, tuned in study["qm_0.1_14_exponential"]]
+    alone, found = summary(study), summary({**study, "tickets": tickets})
+    assert found.findings == alone.findings
+    assert [figure.caption for figure in found.figures] == [figure.caption for figure in alone.figures]
+    assert found.tables[1:] == alone.tables[1:]
+    row = found.tables[0].rows[-1]
+    gaps = [100 * (dense.left.validation - tuned.left.validation) for dense, _, tuned in study["qm_0.1_14_exponential"]]
+    assert (row[0], row[3].value) == ("tickets", pytest.approx(np.mean(gaps)))
+    assert "Pruned several times, with training or rewinding between: tickets." in found.tables[0].note
+
+
+def test_gaps_of_as_many_images_tie_whatever_the_network_before():
+    right = range(4700, 4800, 10)  # of 5,000 images
+    pasts = [(trained(0.1, k / 5000), pruned(k / 5000, 0.5), trained(0.1, (k - 50) / 5000)) for k in right]
+    assert len({(1 - after.left.validation) - (1 - before.left.validation) for before, _, after in pasts}) > 1
+    found = summary({f"p{i}": [past] * 2 for i, past in enumerate(pasts)})
+    assert {gap for each in found.populations.values() for gap in each["gap_after"]["members"]} == {0.01}
+    assert [row[-3] for row in found.tables[1].rows] == [None]  # all gaps are the same: there is nothing to rank
+
+
+def test_settings_that_differ_in_other_options_have_rows_of_their_own():
+    study = {}
+    for i in range(3):
+        for within in ("network", "layer"):
+            dense, cut, tuned = run(criterion="magnitude", change=0.1 * (i + 1), gap_after=0.01 * i)
+            extra = {} if within == "network" else {"within": within}
+            study[f"{within}-{i}"] = [(dense, replace(cut, options={**cut.options, **extra}), tuned)] * 2
+    assert [row[:2] for row in summary(study).tables[1].rows] == [
+        ("all", 6), ("magnitude", 3), ("magnitude (within: layer)", 3)
+    ]  # fmt: skip
+
+
+def test_no_finding_is_dropped_where_there_are_many_sparsities():
+    study = {
+        f"{sparsity}-{i}": [run(0.2, 0.01 * i, 0.1 * (i + 1), sparsity=sparsity)] * 2
+        for sparsity in (0.5, 0.6, 0.7, 0.8, 0.9)
+        for i in range(3)
+    }
+    found = summary(study)
+    assert len(found.findings) == 5
+    assert len(found.figures) == 8
+    assert all(figure.caption.endswith("1 lower sparsity has no figure.") for figure in found.figures)
