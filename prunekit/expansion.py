@@ -155,7 +155,7 @@ def _unrolled(recipe: Node, known: Registry, population: str, block: Node) -> No
         rounds, inner = _read_repeat(recipe, ("populations", population, "stages", title), stage)
         for name, each in inner.items():
             path = ("populations", population, "stages", title, "repeat", "stages", name)
-            _check_repeated(recipe, known, path, each)
+            _check_repeated(recipe, known, path, each, rounds)
         for i in range(1, rounds + 1):
             for name, each in inner.items():
                 here = substitute(each, {"round": Node(i, each.origin, each.line)})
@@ -186,8 +186,8 @@ def _read_repeat(recipe: Node, path: KeyPath, stage: Node) -> tuple[int, dict[st
     return rounds, stages
 
 
-def _check_repeated(recipe: Node, known: Registry, path: KeyPath, stage: Node) -> None:
-    """Refuse a stage that cannot be repeated: one without a name, another repeat, a schedule that has no rounds."""
+def _check_repeated(recipe: Node, known: Registry, path: KeyPath, stage: Node, rounds: int) -> None:
+    """Refuse a stage that cannot be repeated: one without a name, another repeat, a schedule with other rounds."""
     if not path[-1]:
         raise recipe.error(path[:-1], "a repeated stage needs a name")
     if not isinstance(stage.value, dict):
@@ -197,6 +197,10 @@ def _check_repeated(recipe: Node, known: Registry, path: KeyPath, stage: Node) -
     schedule = stage.value.get("schedule")
     name = None if schedule is None else schedule.value
     if isinstance(name, dict):
+        said = name["rounds"].value if "rounds" in name else rounds
+        if said != rounds:
+            one = f"each of the {rounds} repetitions makes one round: leave out rounds, or repeat as often"
+            raise recipe.error((*path, "schedule", "rounds"), one)
         name = name["name"].value if "name" in name else None
     fields = {entry.name: entry.plugin.model_fields for entry in known.entries("schedule")}
     if isinstance(name, str) and name in fields and "rounds" not in fields[name]:

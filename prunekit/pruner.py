@@ -39,12 +39,12 @@ class Pruner:
     The update due before the first step is made at once: ``Pruner(model, sparsity=0.9)`` prunes, and is done.
 
     ``schedule``, ``criterion``: a registered name, a mapping with a name and options, or an instance.
-    ``within``: what weights are ranked against, ``network`` or ``layer``.
+    ``within``: what weights are ranked against, ``network``, ``layer`` or ``row``.
     ``targets``: which parameters; ``parts``: only those whose name begins with one of these components.
     ``iterations_per_epoch``, ``iterations``: needed by times in epochs, and by shares of the training.
     ``optimizer``: where given, its steps are followed by themselves and ``step`` is not called.
     ``data``, ``loss``: for criteria that need them: batches (an iterable that can be gone through again, or a function
-    that returns a new iterator) and (model, batch) → scalar.
+    that returns a new iterator) and (model, batch) → scalar; without a loss, cross-entropy of batches (inputs, labels).
     ``seed``: of criteria that draw random numbers, from their generator or torch's global ones; together with the
     iteration it fixes every draw.
     ``masks``, ``iteration``: where training goes on: bool masks by parameter name, and the optimiser steps done. The
@@ -95,7 +95,10 @@ class Pruner:
         self.updates: list[Update] = []
         """The updates made, in order."""
         if self.criterion.needs_data and data is None:
-            raise InputError(f"the criterion {self.criterion.name} looks at training data: pass data= and loss=")
+            raise InputError(
+                f"the criterion {self.criterion.name} looks at training data: pass data= "
+                "(and loss=, where it is not cross-entropy)"
+            )
         self._length = iterations, iterations_per_epoch
         self._model, self._loss, self._seed = model, loss, seed
         self._batches = None if data is None else _repeatable(data)

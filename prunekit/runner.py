@@ -14,7 +14,7 @@ from prunekit.outline import SPLIT, blueprint, count_targets, describe, estimate
 from prunekit.pool import OBSERVE, Event, Listener, Pool, Task, preparing
 from prunekit.protocols import Measure
 from prunekit.recipe import load
-from prunekit.stages import TrainStage, as_recipe
+from prunekit.stages import PruneStage, TrainStage, as_recipe
 from prunekit.store import DamagedError, Store, default_root
 from prunekit.study import Member, PlannedStage, Study, observers, resolve
 from prunekit.worker import Setup
@@ -172,7 +172,10 @@ def _stage_task(study: Study, member: Member, stage: PlannedStage, key: str, par
         "point": member.keys[stage.point - 1] if stage.point else None,
     }
     options = stage.options
-    passes = options.epochs * options.objective.views if isinstance(options, TrainStage) else 0
+    if isinstance(options, TrainStage):
+        passes = options.epochs * options.objective.views
+    else:  # criteria that look at data take about as long for each round as a pass over them
+        passes = len(stage.updates) if isinstance(options, PruneStage) and options.criterion.needs_data else 0
     return Task(member.population, member.seed, stage.name, message, float(passes * study.data.train), key, parent)
 
 

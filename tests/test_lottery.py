@@ -116,7 +116,11 @@ def test_the_first_weights_of_a_ticket_are_those_of_its_point(recipe: Path, tmp_
         ),
         ("rounds: 2", "round: 2", "repeat.round: unknown key .*rounds"),
         ("          rounds: 2\n", "", "stages.tickets.repeat: expected {repeat: {rounds: 5"),
-        ("sparsity: 0.75}", "sparsity: 0.75, rounds: 1}", "lottery has 1 rounds?, so there is no round 2"),
+        (
+            "sparsity: 0.75}",
+            "sparsity: 0.75, rounds: 1}",
+            "schedule.rounds: each of the 2 repetitions makes one",
+        ),
     ],
 )
 def test_what_cannot_be_repeated_or_rewound_to_is_refused(recipe: Path, before: str, after: str, words: str) -> None:

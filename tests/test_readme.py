@@ -89,7 +89,7 @@ def test_the_recipe_of_the_readme_is_valid_and_so_is_its_profile(tmp_path: Path)
 def test_the_tickets_of_the_readme_are_pruned_in_five_rounds_and_rewound(tmp_path: Path) -> None:
     path = tmp_path / "tickets.yaml"
     stages = next(block for block in blocks("yaml") if "repeat:" in block)
-    path.write_text(f"name: tickets\ndata: digits\nmodel: mlp_300_100\nseeds: 1\n{stages}")
+    path.write_text(stages)
     population = resolve(load(path)).populations["ticket"]
     assert len(population.stages) == 15
     targets = [stage.updates[0][1] for stage in population.stages if stage.updates]

@@ -19,6 +19,9 @@ class Timm(Backbone):
     """timm's name of it, such as ``resnet18``; a tag may choose among pretrained weights (``resnet18.a1_in1k``)."""
     pretrained: bool = False
     """Whether to start from timm's weights, downloaded when the first member begins."""
+    options: dict[str, Any] = {}
+    """Further arguments of timm.create_model. Its ResNets begin with the last BatchNorm of every block at zero, behind
+    which a criterion sees no gradient: before pruning at initialisation say ``{zero_init_last: false}``."""
 
     @field_validator("architecture")
     @classmethod
@@ -58,6 +61,6 @@ class Timm(Backbone):
             {"img_size": (images.height, images.width)} if settings and settings.fixed_input_size else {}
         )
         encoder: nn.Module = timm.create_model(
-            self.architecture, pretrained=pretrained, in_chans=images.channels, num_classes=0, **size
+            self.architecture, pretrained=pretrained, in_chans=images.channels, num_classes=0, **size, **self.options
         )
         return encoder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -56,7 +56,9 @@ def labels_of(batch: Any) -> Tensor:
 
 
 def size_of(batch: Any) -> int:
-    """Return how many examples a batch holds."""
+    """Return how many examples a batch holds; of a mapping its first tensor says it."""
+    if isinstance(batch, Mapping):
+        return len(next((each for each in batch.values() if isinstance(each, Tensor)), ()))
     return len(inputs_of(batch))
 
 
@@ -76,6 +78,8 @@ def _part(batch: Any, which: slice) -> Any:
         return dataclasses.replace(batch, images=batch.images[:, which], labels=batch.labels[which])
     if isinstance(batch, Tensor):
         return batch[which]
+    if isinstance(batch, Mapping):
+        return {key: each[which] if isinstance(each, Tensor) else each for key, each in batch.items()}
     make = getattr(type(batch), "_make", type(batch))  # a named tuple takes its fields one by one
     return make(each[which] for each in batch)
 
@@ -106,6 +110,8 @@ def mean_loss(context: PruningContext, batch: Any) -> Tensor:
 
 def checked_loss(loss: Tensor) -> Tensor:
     """Return ``loss``. Raises InputError where it is no scalar, or not finite: scores would not be numbers then."""
+    if not isinstance(loss, Tensor):
+        raise InputError(f"loss= returned a {type(loss).__name__}: expected a scalar tensor, its mean over the batch")
     if loss.numel() != 1:
         raise InputError(f"the loss is of shape {list(loss.shape)}: expected a scalar, its mean over the batch")
     value = float(loss.detach())

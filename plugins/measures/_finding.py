@@ -91,7 +91,7 @@ def sentence(relation: Relation) -> str:
     x, y = NAMES[relation.x], NAMES[relation.y]
     numbers = f"{rho_text(relation.found)} over {_counts(relation)}"
     if interval is None:
-        return f"{x} and {y}: {numbers}; one seed does not say how sure that is"
+        return f"{x} and {y}: {numbers}; so few seeds do not say how sure that is"
     if interval[0] <= 0 <= interval[1]:
         return f"{x} is not known to explain {y}: {numbers}"
     how = "weakly" if abs(rho) < WEAK else "moderately" if abs(rho) < MODERATE else "strongly"

@@ -55,6 +55,11 @@ class Pruned:
         return number(factor * self.values(key))
 
 
+def nothing_pruned(measure: str) -> str:
+    """Say that a measure has nothing to say, and why."""
+    return f"{measure}: no population was pruned by a stage of its own (one with a `schedule`), so it says nothing."
+
+
 def pruned_populations(study: StudyColumns, measure: str) -> list[Pruned]:
     """Return the populations that a stage pruned, in the order of the study."""
     found = (Pruned.of(population, measure) for population in study.populations.values())

@@ -17,6 +17,8 @@ DRAWS = 2000
 """Random draws of seeds, where there are too many to take all that are possible."""
 MOST_LISTED = 3125
 """Draws of seeds up to which all that are possible are taken: 5 seeds have 5⁵."""
+FEWEST_SEEDS = 3
+"""Of fewer there is no interval: the draws of two are both, or one of them twice."""
 SEED = 0
 COVERAGE = {3: "7", 4: "8", 5: "8½"}
 """In about how many of 10 studies an interval over so few seeds holds the true ρ, where it should be in 9½."""
@@ -31,7 +33,7 @@ class Correlation:
     rho: float | None
     """In [−1, 1]; None where either number is the same in all runs, or there are fewer than two."""
     interval: tuple[float, float] | None
-    """95 %, over seeds; None for one seed."""
+    """95 %, over seeds; None for one or two seeds."""
     runs: int
     seeds: int
 
@@ -50,7 +52,7 @@ def correlate(x: Floats, y: Floats, seeds: Integers) -> Correlation:
     x, y, seeds = x[there], y[there], seeds[there]
     different, cluster = np.unique(seeds, return_inverse=True)
     rho = known(weighted_spearman(x, y, np.ones((1, len(x))))[0]) if len(x) > 1 else None
-    if rho is None or len(different) < 2:
+    if rho is None or len(different) < FEWEST_SEEDS:
         return Correlation(rho, None, len(x), len(different))
     draws, which = np.unique(seed_draws(len(different)), axis=0, return_inverse=True)
     drawn = weighted_spearman(x, y, draws[:, cluster])[which]

@@ -11,7 +11,16 @@ from prunekit import Column, Comparison, Headline, Measure, ObservedMember, Stud
 
 from ._along_lambda import Quantity, lambda_figures
 from ._lineage import Pruning, difference, last_pruning, losses, noted, size, training_loss
-from ._populations import Pruned, as_json, by_criterion, not_comparable, own, pruned_populations, shortened
+from ._populations import (
+    Pruned,
+    as_json,
+    by_criterion,
+    not_comparable,
+    nothing_pruned,
+    own,
+    pruned_populations,
+    shortened,
+)
 from ._schedule_figures import round_figures, round_findings
 from ._setting import DEFAULT_CRITERION, setting_name
 from ._statistics import known
@@ -71,6 +80,8 @@ class LossChange(Measure):
                 *round_figures(pruned),
             ],
         )
+        if not pruned:
+            summary.findings.append(nothing_pruned(self.name))
         if pruned:
             summary.tables.append(_table(pruned))
             summary.readings.append(

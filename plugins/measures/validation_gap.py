@@ -10,7 +10,7 @@ from prunekit import Column, Comparison, Headline, Measure, ObservedMember, Stud
 from ._along_lambda import Quantity, lambda_figures
 from ._finding import AFTER, AXES, BEFORE, DELTA, findings, relation_tables, relations, scatters
 from ._lineage import gap, last_pruning, losses, noted, validation_error
-from ._populations import Pruned, as_json, not_comparable, own, pruned_populations, shortened
+from ._populations import Pruned, as_json, not_comparable, nothing_pruned, own, pruned_populations, shortened
 
 KEYS = (BEFORE, AFTER)
 QUANTITIES = (
@@ -65,6 +65,8 @@ class ValidationGap(Measure):
                 *scatters(pruned, "validation_gap"),
             ],
         )
+        if not pruned:
+            summary.findings.append(nothing_pruned(self.name))
         if pruned:
             summary.tables.append(_table(pruned))
             summary.readings.append(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from prunekit.errors import InputError, PrunekitError
 from prunekit.figures import Exemplar, Figure
 from prunekit.observed import PopulationColumns, StudyColumns
 from prunekit.protocols import Measure
-from prunekit.registry import registry
+from prunekit.registry import line_in, registry
 from prunekit.report.arrays import LoadedStudy, Published
 from prunekit.report.cells import PUBLISHED
 from prunekit.report.overview import as_table, overviews
@@ -160,7 +162,14 @@ def _title(study: LoadedStudy) -> str:
 
 def _summary(measure: Measure, study: StudyColumns, comparisons: Sequence[Comparison]) -> Summary:
     """Ask a measure, and hold it to one value and one clause per comparison, or none at all."""
-    summary: object = measure.summarise(study, comparisons)
+    try:
+        summary: object = measure.summarise(study, comparisons)
+    except PrunekitError:
+        raise
+    except Exception as error:
+        file = getattr(sys.modules.get(type(measure).__module__), "__file__", None) or "?"
+        where = f"{file}{line_in(error, Path(file))}"
+        raise PrunekitError(f"{where}: the measure {measure.name!r} fails: {type(error).__name__}: {error}") from error
     if not isinstance(summary, Summary):
         raise PrunekitError(f"the measure {measure.name!r} gave a {type(summary).__name__}: expected a Summary")
     headline = summary.headline.comparisons if summary.headline else ()

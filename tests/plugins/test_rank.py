@@ -86,14 +86,16 @@ def test_the_interval_widens_where_the_runs_of_a_seed_go_together():
     assert np.ptp(clustered.interval) > 1.5 * np.ptp(alone.interval)
 
 
-def test_one_seed_has_no_interval():
-    found = correlate(np.arange(5.0), np.array([1.0, 0, 2, 3, 4]), np.zeros(5, int))
-    assert (found.rho, found.interval, found.seeds) == (pytest.approx(0.9), None, 1)
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_one_seed_or_two_have_no_interval(seeds):
+    found = correlate(np.arange(5.0), np.array([1.0, 0, 2, 3, 4]), np.arange(5) % seeds)
+    assert (found.rho, found.interval, found.seeds) == (pytest.approx(0.9), None, seeds)
 
 
 @pytest.mark.parametrize(("y", "rho"), [([1, 2, 3, 4], 1), ([4, 3, 2, 1], -1), ([5, 5, 5, 5], None)])
 def test_order_alone_counts_and_what_is_always_the_same_has_no_rho(y, rho):
-    found = correlate(np.array([0.1, 1, 10, 1e9]), np.array(y, float), np.array([0, 0, 1, 1]))
+    each = np.tile([0.1, 1, 10, 1e9], 3), np.tile(np.array(y, float), 3)
+    found = correlate(*each, np.repeat([0, 1, 2], 4))
     assert found.rho == (None if rho is None else pytest.approx(rho))
     assert found.interval == (None if rho is None else pytest.approx((rho, rho)))
 

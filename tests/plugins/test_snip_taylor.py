@@ -12,10 +12,12 @@ from helpers_criteria import context
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from prunekit import Batch, InputError, Pruner
+from prunekit import Batch, InputError, Pruner, PruningContext
+from prunekit.masks import find_targets
 from prunekit.plugins.criteria._examples import mean_gradients
 from prunekit.plugins.criteria.snip import Snip
 from prunekit.plugins.criteria.taylor import Taylor
+from prunekit.plugins.criteria.wanda import Wanda
 
 WEIGHT = np.array([0.5, -2.0, 1.5])
 INPUTS = np.array([[1.0, 2, -1], [0, 1, 3], [2, 2, 2], [-1, 0, 1], [4, -3, 0]])
@@ -203,8 +205,26 @@ def test_data_without_labels_are_refused_where_the_loss_is_cross_entropy() -> No
     for batch in (torch.randn(4, 3), (torch.randn(4, 3), torch.rand(4)), (torch.randn(4, 3),)):
         with pytest.raises(InputError, match="looks at labels, and the data have none"):
             Snip().scores(context(nn.Linear(3, 2), [batch]))
+
+
+def test_batches_may_be_mappings_where_the_loss_knows_them() -> None:
+    model, inputs, labels = nn.Linear(3, 2), torch.randn(6, 3), torch.arange(6) % 2
+
+    def loss(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+        return nn.functional.cross_entropy(model(batch["x"]), batch["y"])
+
+    batches = [{"x": inputs, "y": labels}]
+    given = PruningContext(model, find_targets(model), torch.Generator(), loss, lambda: iter(batches))
+    plain = context(model, [(inputs[:4], labels[:4])])
+    torch.testing.assert_close(Snip(examples=4).scores(given), Snip(examples=4).scores(plain))
     with pytest.raises(InputError, match=r"expected batches \(inputs, labels\), not a dict"):
-        Snip().scores(context(nn.Linear(3, 2), [{"x": torch.randn(4, 3)}]))
+        Wanda().scores(given)
+
+
+def test_a_loss_that_is_no_tensor_is_refused() -> None:
+    given = context(nn.Linear(3, 2), [(torch.randn(4, 3), torch.arange(4) % 2)], lambda model, batch: 0.5)
+    with pytest.raises(InputError, match="loss= returned a float: expected a scalar tensor"):
+        Snip().scores(given)
 
 
 def test_a_model_that_returns_no_tensor_is_refused() -> None:

@@ -119,7 +119,7 @@ def relation(rho, interval, seeds=5, settings=27, runs=None):
         ),
         (
             relation(0.8, None, seeds=1),
-            "ΔL and the gap after fine-tuning: ρ = 0.80 over 1 seed × 27 settings; one seed does not say "
+            "ΔL and the gap after fine-tuning: ρ = 0.80 over 1 seed × 27 settings; so few seeds do not say "
             "how sure that is",
         ),
         (relation(None, None), ""),

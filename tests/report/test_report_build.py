@@ -242,3 +242,16 @@ def test_the_page_begins_its_answer_with_the_findings_escaped(make):
     assert answer.index("It explains it") < answer.index("dense → sparse")
     study.measures = [Silent()]
     assert "The study as a whole" not in to_html(study, build_report(study, []), [])
+
+
+def test_a_measure_whose_summary_fails_is_named_with_its_file_and_line(make, tmp_path):
+    file = tmp_path / "failing.py"
+    file.write_text(
+        "from prunekit import Measure, register\n\n\n@register('failing')\nclass Failing(Measure):\n"
+        "    def summarise(self, study, comparisons):\n        return 1 / 0\n"
+    )
+    measure = registry.with_files([file]).find("measure", "failing")[0].plugin()
+    study = make()
+    study.measures = [measure]
+    with pytest.raises(PrunekitError, match=r"failing\.py:7: the measure 'failing' fails: ZeroDivisionError"):
+        build_report(study, [])
