@@ -128,3 +128,13 @@ def test_a_timm_model_that_cannot_take_the_images_is_refused_in_one_line() -> No
     with pytest.raises(InputError, match="'timm/vit_tiny_patch16_224': cannot take 1×8×8 images") as error:
         build_network(Timm(architecture="vit_tiny_patch16_224"), summary(1, 8, 8), seed=0)
     assert "\n" not in str(error.value)
+
+
+def test_further_arguments_reach_timm() -> None:
+    images = ImageShape(3, 32, 32)
+    usual = Timm(architecture="resnet10t").build(images)
+    changed = Timm(architecture="resnet10t", options={"zero_init_last": False}).build(images)
+    last = [name for name, _ in usual.named_modules() if name.endswith("bn2")]
+    assert last
+    assert all(not usual.get_submodule(name).weight.any() for name in last)
+    assert all(bool(changed.get_submodule(name).weight.all()) for name in last)
