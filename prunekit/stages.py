@@ -168,6 +168,12 @@ class TrainStage(Options):
     keep: list[Time] = []
     """Times at which the weights are kept for a later stage to ``rewind`` to."""
 
+    @property
+    def reading(self) -> str | None:
+        """Say which epoch a stage ends with, where it is not the last one."""
+        best = "training ends with the first epoch of highest validation accuracy"
+        return best if self.select == "best_validation" else None
+
 
 class RewindStage(Options):
     """A stage that sets the weights and statistics back to an earlier point; what was pruned stays pruned."""
@@ -175,6 +181,11 @@ class RewindStage(Options):
     rewind: str
     """``start`` for the weights that the member began with, or the name of an earlier stage for those of its end, or
     ``stage@time`` for those that it kept then (``keep: [2ep]`` there, ``rewind: train@2ep`` here)."""
+
+    @property
+    def reading(self) -> str:
+        """Say what goes back, and where to."""
+        return f"weights and statistics go back to {self.rewind}, and what was pruned stays pruned"
 
     @property
     def point(self) -> tuple[str | None, str | None]:

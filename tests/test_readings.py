@@ -52,3 +52,12 @@ def test_where_stages_differ_each_reading_names_its_own_by_title(tmp_path: Path)
 def test_another_reading_is_said(tmp_path: Path) -> None:
     found = readings(tmp_path, "populations.gmp_{s}.stages.train.prune.schedule.lagging=true")
     assert "gmp: updates at multiples of every, each with the target of the one before" in found
+
+
+def test_which_epoch_a_stage_ends_with_and_where_weights_go_back_to_is_said(tmp_path: Path) -> None:
+    again = "{rewind: start}, again: {objective: cross_entropy, epochs: 1, select: best_validation}"
+    changed = RECIPE.replace("control:\n    stages: {", f"control:\n    stages: {{back: {again}, ")
+    (tmp_path / "changed.yaml").write_text(changed)
+    found = describe(resolve(load(tmp_path / "changed.yaml")))["readings"]
+    assert "weights and statistics go back to start, and what was pruned stays pruned" in found
+    assert "training ends with the first epoch of highest validation accuracy" in found

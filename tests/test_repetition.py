@@ -192,3 +192,8 @@ comparisons:
         InputError, match=r"all.yaml:12: comparisons.0.pruned: there is no population '{criterion}_{s}'"
     ):
         load(path)
+
+
+def test_a_key_in_a_name_that_for_does_not_have_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"populations\.gmp_\{t\}: `for` has no 't' \(known: s\)"):
+        loaded(tmp_path, ('"gmp_{s}":', '"gmp_{t}":'))

@@ -116,6 +116,11 @@ def _name(key: tuple[str, str]) -> str:
     return ", ".join(key)  # criterion, schedule
 
 
+def _at_best(populations: Sequence[Pruned]) -> str:
+    """Say on the axis that λ was chosen, where there are some: a file has no caption."""
+    return ", λ of smallest ΔL" if any(each.setting.regularisation is not None for each in populations) else ""
+
+
 def _by_number(lines: Mapping[tuple[str, str], Best], sparsity: float, where: str, also: str) -> list[Curves]:
     """Return ΔL and ‖Δθ‖² by number of rounds."""
     rounds = sorted({count for best in lines.values() for count in best})
@@ -140,7 +145,7 @@ def _by_number(lines: Mapping[tuple[str, str], Best], sparsity: float, where: st
             caption=f"{' and '.join(panel.y_name for panel in panels)} by number of rounds π with {percent(sparsity)} "
             f"of the weights pruned, geometric means over {seeds(everything)}, with 95 % intervals over seeds. Of each "
             f"criterion and π the λ with the smallest mean ΔL.{also}",
-            x_name="rounds π",
+            x_name="rounds π" + _at_best(everything),
             panels=tuple(panels),
         )
     ]
@@ -166,7 +171,7 @@ def _round_by_round(lines: Mapping[tuple[str, str], Best], sparsity: float, wher
             caption=f"{' and '.join(panel.y_name for panel in panels)} with {percent(sparsity)} of the weights pruned "
             f"in {most} rounds, geometric means over {seeds(list(shown.values()))}, with 95 % intervals over seeds. "
             f"Of each criterion the λ with the smallest mean ΔL.{also}",
-            x_name="round",
+            x_name="round" + _at_best(list(shown.values())),
             panels=tuple(panels),
         )
     ]
