@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from prunekit.registry import register
     from prunekit.runner import run
     from prunekit.splits import stratified_split
-    from prunekit.state import evaluating, undisturbed
+    from prunekit.state import undisturbed
     from prunekit.tables import LEVEL, Column, Headline, Number, Summary, Table
     from prunekit.times import Progress, Time
 
@@ -121,7 +121,6 @@ __all__ = [
     "TrainableNetwork",
     "available_cores",
     "did_you_mean",
-    "evaluating",
     "prune",
     "register",
     "run",

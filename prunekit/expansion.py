@@ -87,9 +87,9 @@ def repeated(recipe: Node, known: Registry) -> tuple[Node, dict[str, Repetition]
             settings_of[template] = [settings for settings, _ in repetitions]
             for settings, each in repetitions:
                 name = str(substitute(Node(template, block.origin, block.line), settings).value)
-                for key in re.findall(r"\{(\w+)\}", name) if settings else ():
-                    known_keys = did_you_mean(key, settings)
-                    raise recipe.error(("populations", template), f"`for` has no {key!r}{known_keys}")
+                if settings and (unknown := re.search(r"\{(\w+)\}", name)):
+                    hint = did_you_mean(unknown[1], settings)
+                    raise recipe.error(("populations", template), f"`for` has no {unknown[1]!r}{hint}")
                 if name in written:
                     missing = [f"{{{key}}}" for key in settings if f"{{{key}}}" not in template]
                     mend = f"put {', '.join(missing)} in the name" if missing else "a value of `for` stands twice"

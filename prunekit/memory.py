@@ -48,10 +48,8 @@ class Estimates:
         """Return the bytes held during ``stage``."""
         options = as_recipe(stage)
         prune = pruning_of(stage)
-        kind = str(
-            [options.get(name) for name in _MATTERS]
-            + [prune and (prune.criterion.needs_data, prune.criterion.working_memory)]
-        )
+        looks = (prune.criterion.needs_data, prune.criterion.working_memory) if prune else None
+        kind = str([*(options.get(name) for name in _MATTERS), looks])
         if kind not in self._known:
             self._known[kind] = self._whole(lambda: _held_by_stage(self._network, stage, self._data))
         return self._known[kind]

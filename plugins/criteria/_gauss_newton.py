@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from prunekit import InputError, evaluating, undisturbed
+from prunekit import InputError
 
 from ._layer_calls import Calls, Layer, hooked_layers, recording
 from ._layer_squares import bias_squares, transient_elements, weight_squares
+from ._modes import scoring
 
 MEMORY = 3 << 28
 """Bytes that a pass over some of the examples may take, by default: 768 MiB."""
@@ -41,7 +42,7 @@ def gauss_newton_diagonal(
     """
     seen = 0
     # compiled code would hide its layers
-    with undisturbed(model), evaluating(model), torch.enable_grad(), torch.compiler.set_stance("force_eager"):
+    with scoring(model), torch.enable_grad(), torch.compiler.set_stance("force_eager"):
         for parameter in parameters.values():
             parameter.requires_grad_(True)
         totals = {name: torch.zeros_like(p, dtype=_precision(p), requires_grad=False) for name, p in parameters.items()}

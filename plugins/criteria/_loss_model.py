@@ -8,10 +8,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from prunekit import Criterion, PruningContext, evaluating, undisturbed
+from prunekit import Criterion, PruningContext
 
 from ._examples import device_of, first_examples, inputs_of, mean_gradients
 from ._gauss_newton import gauss_newton_diagonal
+from ._modes import scoring
 
 SOURCE = "Laurent et al. 2020, arXiv 2006.12279, §2"
 
@@ -46,9 +47,7 @@ class LossModel(Criterion):
         """Return the scores. Raises InputError where there are no data, no labels for g, or no logits for d."""
         examples = list(first_examples(context, self.examples))  # once: a loader that shuffles gives others then
         parameters = {target.name: target.parameter for target in context.targets}
-        with undisturbed(context.model), evaluating(context.model):
-            for parameter in parameters.values():
-                parameter.requires_grad_(True)
+        with scoring(context.model):
             change = {name: torch.zeros_like(parameter.detach()) for name, parameter in parameters.items()}
             if self.gradient:
                 for name, gradient in mean_gradients(context, examples).items():

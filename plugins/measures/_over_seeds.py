@@ -8,7 +8,7 @@ import numpy as np
 
 from prunekit import Line, Number
 
-from ._statistics import Floats, spread, student_t
+from ._statistics import Floats, spread, t_interval
 
 
 def mean(values: Floats) -> float | None:
@@ -21,15 +21,6 @@ def number(values: Floats) -> Number:
     """Return mean, standard deviation and 95 % interval of the numbers that exist."""
     there = values[np.isfinite(values)]
     return Number(mean(there), spread=spread(there), interval=t_interval(there)) if len(there) else Number(None)
-
-
-def t_interval(values: Floats) -> tuple[float, float] | None:
-    """Return the 95 % interval of a mean by Student's t; None for fewer than two values."""
-    std = spread(values)
-    if std is None:
-        return None
-    reach = student_t(len(values) - 1) * std / np.sqrt(len(values))
-    return float(values.mean() - reach), float(values.mean() + reach)
 
 
 Ends = tuple[float | None, float | None, float | None]

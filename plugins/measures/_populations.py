@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,15 @@ class Pruned:
     def number(self, key: str, factor: float = 1) -> Number:
         """Return mean, standard deviation and 95 % interval over the members that have the number."""
         return number(factor * self.values(key))
+
+
+def by_name(
+    study: StudyColumns, measure: str, pruned: Sequence[Pruned], say: Callable[[Pruned], dict[str, Any]], key: str
+) -> dict[str, Any]:
+    """Return what ``say`` says of every pruned population, and of the others their own number ``key``, by name."""
+    said = {each.name: say(each) for each in pruned}
+    others = {name: each for name, each in study.populations.items() if name not in said}
+    return said | {name: own(each, measure, key) for name, each in others.items()}
 
 
 def nothing_pruned(measure: str) -> str:

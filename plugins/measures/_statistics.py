@@ -26,12 +26,20 @@ def spread(values: Floats) -> float | None:
 
 def mean_interval(values: Floats) -> tuple[float, float] | None:
     """Return the 95 % interval of a mean share over members, cut to [0, 1], by Student's t; None without a spread."""
+    ends = t_interval(values)
+    if ends is None:
+        return None
+    low, high = np.clip(ends, 0, 1).tolist()
+    return low, high
+
+
+def t_interval(values: Floats) -> tuple[float, float] | None:
+    """Return the 95 % interval of a mean by Student's t; None without a spread."""
     std = spread(values)
     if std is None:
         return None
     reach = student_t(len(values) - 1) * std / np.sqrt(len(values))
-    low, high = np.clip([values.mean() - reach, values.mean() + reach], 0, 1).tolist()
-    return low, high
+    return float(values.mean() - reach), float(values.mean() + reach)
 
 
 def student_t(freedom: int) -> float:

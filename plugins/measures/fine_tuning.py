@@ -23,7 +23,7 @@ from prunekit import (
 
 from ._lineage import Pruning, last_pruning, losses, noted, validation_error
 from ._over_seeds import centre, line, mean
-from ._populations import Pruned, as_json, by_criterion, own, pruned_populations, seeds, with_figures
+from ._populations import Pruned, as_json, by_criterion, by_name, pruned_populations, seeds, with_figures
 from ._setting import percent, setting_name
 from ._statistics import Floats, known
 
@@ -54,12 +54,9 @@ class FineTuning(Measure):
     def summarise(self, study: StudyColumns, comparisons: Sequence[Comparison]) -> Summary:
         """Tabulate where every population ends, and draw one population of each criterion by epoch."""
         pruned = pruned_populations(study, self.name)
-        found = {each.name: each for each in pruned}
-        rest = {name: population for name, population in study.populations.items() if name not in found}
         tuned = [each for each in pruned if _epochs(each)]
         summary = Summary(
-            populations={each.name: _json_of(each) for each in pruned}
-            | {name: own(population, self.name, "error") for name, population in rest.items()},
+            populations=by_name(study, self.name, pruned, _json_of, "error"),
             figures=list(_figures(tuned)),
         )
         if tuned:

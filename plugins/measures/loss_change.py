@@ -15,9 +15,9 @@ from ._populations import (
     Pruned,
     as_json,
     by_criterion,
+    by_name,
     not_comparable,
     nothing_pruned,
-    own,
     pruned_populations,
     shortened,
 )
@@ -69,10 +69,8 @@ class LossChange(Measure):
         """Tabulate every population that was pruned, and draw ΔL against λ and rounds."""
         pruned = pruned_populations(study, self.name)
         found = {each.name: each for each in pruned}
-        rest = {name: population for name, population in study.populations.items() if name not in found}
         summary = Summary(
-            populations={each.name: as_json(each, (*KEYS, "change")) for each in pruned}
-            | {name: own(population, self.name, "loss") for name, population in rest.items()},
+            populations=by_name(study, self.name, pruned, lambda each: as_json(each, (*KEYS, "change")), "loss"),
             findings=round_findings(pruned),
             headline=_headline(pruned),
             figures=[
@@ -82,7 +80,7 @@ class LossChange(Measure):
         )
         if not pruned:
             summary.findings.append(nothing_pruned(self.name))
-        if pruned:
+        else:
             summary.tables.append(_table(pruned))
             summary.readings.append(
                 "loss_change: ΔL = |L(θ + Δθ) − L(θ)| of the last stages in a row that pruned without training, L the "

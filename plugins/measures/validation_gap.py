@@ -10,7 +10,7 @@ from prunekit import Column, Comparison, Headline, Measure, ObservedMember, Stud
 from ._along_lambda import Quantity, lambda_figures
 from ._finding import AFTER, AXES, BEFORE, DELTA, findings, relation_tables, relations, scatters
 from ._lineage import gap, last_pruning, losses, noted, validation_error
-from ._populations import Pruned, as_json, not_comparable, nothing_pruned, own, pruned_populations, shortened
+from ._populations import Pruned, as_json, by_name, not_comparable, nothing_pruned, pruned_populations, shortened
 
 KEYS = (BEFORE, AFTER)
 QUANTITIES = (
@@ -53,11 +53,9 @@ class ValidationGap(Measure):
         """Tabulate the gaps, correlate them with ΔL, and draw them against λ, ΔL and each other."""
         pruned = pruned_populations(study, self.name)
         found = {each.name: each for each in pruned}
-        rest = {name: population for name, population in study.populations.items() if name not in found}
-        related = relations(pruned)
+        related, noted = relations(pruned), ("original", "pruned", "tuned", *KEYS)
         summary = Summary(
-            populations={each.name: as_json(each, ("original", "pruned", "tuned", *KEYS)) for each in pruned}
-            | {name: own(population, self.name, "error") for name, population in rest.items()},
+            populations=by_name(study, self.name, pruned, lambda each: as_json(each, noted), "error"),
             findings=findings(related),
             headline=_headline(pruned),
             figures=[
@@ -67,7 +65,7 @@ class ValidationGap(Measure):
         )
         if not pruned:
             summary.findings.append(nothing_pruned(self.name))
-        if pruned:
+        else:
             summary.tables.append(_table(pruned))
             summary.readings.append(
                 "validation_gap: validation error less that of the network before anything was pruned, right after "
