@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import pytest
-from helpers_runner import prunekit
 
 # read when torch is imported: one thread is faster on networks this small
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -46,21 +45,3 @@ def tiny(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY)
     return path
-
-
-@pytest.fixture(scope="module")
-def recipe(tiny_text: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny recipe as a file that the tests of a module share."""
-    path = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
-    path.write_text(tiny_text)
-    return path
-
-
-@pytest.fixture(scope="module")
-def finished(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store in which the tiny study has run, in two processes, undisturbed."""
-    out = tmp_path_factory.mktemp("finished")
-    result = prunekit("run", recipe, "--out", out, "--jobs", "2")
-    assert result.returncode == 0, result.stderr
-    assert "[6/6 members]" in result.stderr
-    return out

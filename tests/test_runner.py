@@ -3,14 +3,68 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from helpers_runner import prunekit, start, sums
+
+COMMAND = [sys.executable, "-c", "from prunekit.cli.main import main; main()"]
+
+
+def prunekit(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False)
+
+
+def start(*arguments: str | Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*COMMAND, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def sums(out: Path) -> dict[str, str]:
+    """Return the checksum of every stored result of a store."""
+    found = {}
+    for record in sorted([*out.glob("stages/*/stage.json"), *out.glob("observations/*/*.json")]):
+        for name, checksum in json.loads(record.read_text())["files"].items():
+            found[f"{record.parent.name}/{name}"] = checksum
+    return found
+
+
+def wait_for(pattern: str, out: Path, seconds: float = 120) -> Path:
+    """Return the first file that matches, once it is there."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for path in out.glob(pattern):
+            return path
+        time.sleep(0.01)
+    raise AssertionError(f"{pattern} never came")
+
+
+@pytest.fixture(scope="module")
+def recipe(tiny_text: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
+    path.write_text(tiny_text)
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store in which the tiny study has run, in two processes, undisturbed."""
+    out = tmp_path_factory.mktemp("finished")
+    result = prunekit("run", recipe, "--out", out, "--jobs", "2")
+    assert result.returncode == 0, result.stderr
+    assert "[6/6 members]" in result.stderr
+    return out
 
 
 def test_every_member_has_its_stages_and_its_observation(finished: Path) -> None:
@@ -60,6 +114,72 @@ def test_one_process_or_two_make_the_same_bits(recipe: Path, finished: Path, tmp
     result = prunekit("run", recipe, "--out", tmp_path, "--jobs", "1")
     assert result.returncode == 0, result.stderr
     assert sums(tmp_path) == sums(finished)
+
+
+LOGGED = '''
+from prunekit import LrSchedule, register
+
+@register("logged")
+class Logged(LrSchedule):
+    """Constant; writes down every step."""
+
+    log: str
+    """A file that gets a line for every step."""
+
+    def factor(self, now):
+        with open(self.log, "a") as stream:
+            stream.write(f"{now.iteration}\\n")
+        return 1.0
+'''
+
+
+def test_a_killed_run_goes_on_from_the_last_finished_epoch(recipe: Path, tmp_path: Path) -> None:
+    """Twenty epochs of four steps, killed after the second one: no step of a finished epoch is done again."""
+    (tmp_path / "logged.py").write_text(LOGGED)
+    log, out = tmp_path / "log", tmp_path / "runs"
+    text = recipe.read_text().replace("epochs: 2,", f"epochs: 20, lr_schedule: {{name: logged, log: '{log}'}},", 1)
+    path = tmp_path / "logged.yaml"
+    path.write_text("plugins: [logged.py]\n" + text)
+    arguments = ("run", path, "--out", out, "--seeds", "1", "--jobs", "1")
+    process = start(*arguments)
+    wait_for("stages/*/checkpoint-[!1].safetensors", out)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    before = [int(line) for line in log.read_text().split()]
+    assert prunekit(*arguments).returncode == 0
+    after = [int(line) for line in log.read_text().split()][len(before) :]
+    assert before[:8] == list(range(8))
+    # the second epoch is stored, or was just being so; further ones may have been finished by the time of the kill
+    assert after[0] in range(4, len(before) + 1, 4)
+    assert len(before) - after[0] < 8  # an epoch that was under way, and at most one that was being stored
+    assert after == list(range(after[0], 80))
+
+
+def test_a_run_killed_at_any_moment_goes_on_to_the_same_bits(recipe: Path, finished: Path, tmp_path: Path) -> None:
+    for pattern in ("stages/*/*.json", "stages/*/stage.json"):  # after an epoch, after a stage
+        process = start("run", recipe, "--out", tmp_path)
+        wait_for(pattern, tmp_path)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    result = prunekit("run", recipe, "--out", tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert sums(tmp_path) == sums(finished)
+
+
+def test_workers_end_when_the_run_is_killed_alone(recipe: Path, tmp_path: Path) -> None:
+    process = start("run", recipe, "--out", tmp_path, "--set", "populations.dense.stages.train.epochs=500")
+    wait_for("stages/*/checkpoint-*.safetensors", tmp_path)
+    process.kill()
+    process.wait()
+    end = time.monotonic() + 20
+    while _processes_of(process.pid) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not _processes_of(process.pid)
+
+
+def _processes_of(group: int) -> list[str]:
+    listed = subprocess.run(["ps", "-eo", "pgid=,stat=,pid="], capture_output=True, text=True, check=True).stdout
+    return [row for row in listed.splitlines() if row.split()[0] == str(group) and not row.split()[1].startswith("Z")]
 
 
 def test_damaged_results_are_named_and_redone_to_the_same_bits(recipe: Path, finished: Path) -> None:
@@ -150,6 +270,19 @@ def test_a_loss_that_is_not_finite_fails_the_member_with_its_place(recipe: Path,
     assert "dense seed 0: train:" in result.stderr
     assert "epoch 1, iteration" in result.stderr
     assert "not done, for they start from a failed member: sparse seed 0, control seed 0" in result.stderr
+
+
+def test_ctrl_c_stops_within_seconds_and_says_how_to_go_on(recipe: Path, tmp_path: Path) -> None:
+    process = start("run", recipe, "--out", tmp_path, "--set", "populations.dense.stages.train.epochs=500")
+    wait_for("stages/*/checkpoint-*.safetensors", tmp_path)
+    asked = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert time.monotonic() - asked < 5
+    assert process.returncode == 130
+    assert "the same command goes on from here" in errors
+    assert "Traceback" not in errors
+    assert not _processes_of(process.pid)
 
 
 def test_a_worker_that_dies_as_it_writes_fails_its_task(tmp_path: Path) -> None:
