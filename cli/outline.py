@@ -25,6 +25,8 @@ def print_outline(plan: dict[str, Any]) -> None:
         console.width = max(PIPE_WIDTH, console.measure(stages).maximum)
     data = plan["data"]
     sizes = f"{data['train']:,} training, {data['validation']:,} validation, {data['test']:,} test images"
+    if plan["memory"] is None:  # predictions alone: nobody said what the examples are
+        sizes = f"{data['test']:,} examples"
     console.print(
         f"[bold]{plan['study']}[/]: {plan['members']:,} members in {len(plan['populations'])} populations,"
         f" on {data['name']} ({sizes}, {data['classes']} classes)"
@@ -35,7 +37,8 @@ def print_outline(plan: dict[str, Any]) -> None:
     for control, names in _controls(plan["populations"]).items():
         console.print(f"{control} is the control of {', '.join(names)}: the same without pruning")
     _print_updates(console, plan["populations"])
-    console.print(_memory(plan["memory"]))
+    if plan["memory"] is not None:
+        console.print(_memory(plan["memory"]))
     console.print(f"Disk: about {plan['disk_bytes'] / 1e6:,.0f} MB under {plan['store']}. Nothing was done.")
 
 
@@ -67,8 +70,8 @@ def _stages(populations: dict[str, Any]) -> Table:
             ends = [sparsity, _count(len(stage["updates"])), _size(stage["memory_bytes"])]
             table.add_row(*heads, stage["name"], members, *counts, *ends, _stored(stage["stored"], population))
             heads = ["", ""]
-        ends = [_size(population["observing_bytes"]), _stored(population["observed"], population)]
-        table.add_row("", "", "observe", members, *["–"] * 6, *ends)
+        what, size = ("observe", _size(population["observing_bytes"])) if population["stages"] else ("predictions", "–")
+        table.add_row(*heads[:2], what, members, *["–"] * 6, size, _stored(population["observed"], population))
     return table
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prunekit.capacity import available_cores
+    from prunekit.classifiers import split_classifier
     from prunekit.comparison import Comparison
     from prunekit.errors import InputError, PrunekitError, did_you_mean
     from prunekit.figures import (
@@ -124,6 +125,7 @@ __all__ = [
     "prune",
     "register",
     "run",
+    "split_classifier",
     "stratified_split",
     "tell_progress",
     "undisturbed",
@@ -143,6 +145,7 @@ _LIGHTEST_FIRST = (
     "capacity",
     "runner",
     "state",
+    "classifiers",
     "pruner",
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,10 +42,16 @@ class DeviceData:
     """A data set on a device, each part as one uint8 tensor, and batches of it.
 
     Images are scaled to [0, 1], augmented, and normalised with the training images' mean and standard deviation per
-    channel, all on the device. Batches come in channels_last, which convolutions prefer.
+    channel, or those given as ``normalisation``, all on the device. Batches come in channels_last, which convolutions
+    prefer.
     """
 
-    def __init__(self, data: ImageData, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        data: ImageData,
+        device: str = "cpu",
+        normalisation: tuple[Sequence[float], Sequence[float]] | None = None,
+    ) -> None:
         self.source = data
         self.device = device
         self._parts: dict[Part, DeviceSplit] = {
@@ -53,7 +59,11 @@ class DeviceData:
             "validation": DeviceSplit.of(data.validation, device),
             "test": DeviceSplit.of(data.test, device),
         }
-        mean, std = channel_statistics(data.train.images)
+        mean, std = (
+            channel_statistics(data.train.images)
+            if normalisation is None
+            else (torch.tensor([*each], dtype=torch.float32) for each in normalisation)
+        )
         self.mean = mean.to(device).view(-1, 1, 1)
         self.std = std.to(device).view(-1, 1, 1)
 
@@ -66,7 +76,7 @@ class DeviceData:
         return -(-len(self.part("train")) // batch_size)
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Shift and scale float [B, C, H, W] in [0, 1] to the training images' zero mean and unit variance."""
+        """Shift and scale float [B, C, H, W] in [0, 1], as a rule to the training images' zero mean, unit variance."""
         return (images - self.mean).div_(self.std).contiguous(memory_format=torch.channels_last)
 
     def epoch(

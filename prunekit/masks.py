@@ -306,6 +306,12 @@ def mask_gradients(targets: Sequence[Target]) -> None:
             target.parameter.grad.mul_(target.mask.to(target.parameter.grad.device))
 
 
+def zeros_of(model: nn.Module) -> dict[str, Tensor]:
+    """Return as masks, bool by name, which weights are not zero, of the targets where some are."""
+    masks = {target.name: target.parameter.detach() != 0 for target in find_targets(model)}
+    return {name: mask for name, mask in masks.items() if not mask.all()}
+
+
 def count_zeros(targets: Sequence[Target]) -> tuple[int, int]:
     """Return how many of the targets' weights are zero, counted from the weights themselves, and how many there are."""
     total = sum(target.parameter.numel() for target in targets)

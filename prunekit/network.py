@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from prunekit import seeds
+from prunekit.classifiers import split_classifier
 from prunekit.data import DeviceData
 from prunekit.errors import InputError, PrunekitError
 from prunekit.layers import layers_of
@@ -75,7 +77,7 @@ def build_network(backbone: Backbone, summary: DataSummary, seed: int, *, weight
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeds.derive(seed, 0, 0, "initialise"))
         try:
-            encoder = backbone.build(summary.shape)
+            encoder, head = _made(backbone, summary)
             features = _features_of_zeros(encoder, summary.shape)
         except InputError:
             raise
@@ -86,11 +88,36 @@ def build_network(backbone: Backbone, summary: DataSummary, seed: int, *, weight
         if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != 2:
             found = list(features.shape) if isinstance(features, Tensor) else type(features).__name__
             raise InputError(f"backbone {_name(backbone)}: expected features [B, D] of 2 images, got {found}")
-        network = Network(encoder, _head(backbone, features.shape[1], len(summary.classes))).train()
+        head = head if head is not None else _head(backbone, features.shape[1], len(summary.classes))
+        _check_head(backbone, head, features.shape[1], len(summary.classes))
+        network = Network(encoder, head).train()
         network.probes = backbone.probes(encoder)
         if weights:
             _load_weights(backbone, encoder, summary.shape)
         return network
+
+
+def load_checkpoint(network: Network, backbone: Backbone, summary: DataSummary, path: Path) -> None:
+    """Load weights that were made elsewhere into ``network``: under its own names, or those of the whole classifier.
+
+    Raises InputError, naming the file, where it cannot be read or does not fit.
+    """
+    from prunekit.foreign import load_into, read_state_dict
+
+    state = read_state_dict(path)
+    own = dict.fromkeys(name.partition(".")[0] for name in state)
+    classifier = None
+    if not own.keys() <= {"encoder", "head"}:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # what a classifier begins with does not matter
+            classifier = backbone.classifier(summary.shape, len(summary.classes))
+    if classifier is None:
+        load_into(network, state, path)
+        return
+    load_into(classifier, state, path)
+    encoder, head = split_classifier(classifier, summary.shape)
+    load_into(network.encoder, encoder.state_dict(), path)
+    load_into(network.head, head.state_dict(), path)
 
 
 def size_of(network: Network) -> int:
@@ -98,19 +125,30 @@ def size_of(network: Network) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
 
 
+def _made(backbone: Backbone, summary: DataSummary) -> tuple[nn.Module, nn.Linear | None]:
+    """Return a fresh encoder, with its head where the backbone makes whole classifiers."""
+    if (of := backbone.normalisation) is not None and len(of[0]) not in (1, summary.shape.channels):
+        channels = f"images of {summary.shape.channels} channels"
+        raise InputError(f"backbone {_name(backbone)}: mean and std are of {len(of[0])} channels: expected {channels}")
+    classifier = backbone.classifier(summary.shape, len(summary.classes)) if backbone.whole else None
+    return (backbone.build(summary.shape), None) if classifier is None else split_classifier(classifier, summary.shape)
+
+
 def _head(backbone: Backbone, features: int, classes: int) -> nn.Linear:
     try:
-        head: object = backbone.head(features, classes)
+        return backbone.head(features, classes)
     except InputError:
         raise
     except Exception as error:
         raise InputError(f"backbone {_name(backbone)}: cannot make its head: {_reason(error)}") from error
+
+
+def _check_head(backbone: Backbone, head: object, features: int, classes: int) -> None:
     expected = f"backbone {_name(backbone)}: expected a head torch.nn.Linear({features}, {classes})"
     if not isinstance(head, nn.Linear):
         raise InputError(f"{expected}, got {type(head).__name__}")
     if tuple(head.weight.shape) != (classes, features):
         raise InputError(f"{expected}, got one of {head.in_features} features and {head.out_features} classes")
-    return head
 
 
 def _load_weights(backbone: Backbone, encoder: nn.Module, shape: ImageShape) -> None:

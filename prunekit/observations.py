@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from prunekit.errors import PrunekitError
 from prunekit.protocols import Measure
 
-RESERVED = ("example_id", "label", "prediction", "confidence", "loss")
+BASE = ("prediction", "confidence", "loss")
+"""What a network says of every example without a measure."""
+RESERVED = ("example_id", "label", *BASE)
 """Columns that every member has without a measure."""
 
 

@@ -13,6 +13,10 @@ Part = Literal["train", "validation", "test"]
 """The parts of a data set. Nothing is chosen by what the test part says."""
 
 
+StageKind = Literal["train", "prune", "rewind", "given"]
+"""What a stage does: ``given`` stands for weights that were made elsewhere."""
+
+
 @dataclass(frozen=True)
 class Representation:
     """What a probe holds of the examples."""
@@ -52,7 +56,7 @@ class PastStage(Protocol):
         """
 
     @property
-    def kind(self) -> Literal["train", "prune", "rewind"]:
+    def kind(self) -> StageKind:
         """What the stage does; one that prunes as it trains is one that trains."""
 
     @property
@@ -132,13 +136,16 @@ class PopulationColumns(Protocol):
     seeds: tuple[int, ...]
     """[M]: the seed of each member, ascending."""
     sparsity: float
-    """Share of zeros among the target weights, counted, mean over members."""
+    """Share of zeros among the target weights, counted, mean over members; NaN where nobody said."""
 
     def __getitem__(self, column: str) -> NDArray[Any]:
-        """[M, N]: a column of every member. ``prediction`` (int64), ``confidence`` and ``loss`` always exist.
+        """[M, N]: a column of every member: ``prediction`` (int64), ``confidence``, ``loss``, what measures observed.
 
         A measure that observes fewer members than there are finds those: the first ones by seed.
         """
+
+    def __contains__(self, column: object) -> bool:
+        """Whether there is such a column: members that were made elsewhere may lack confidence and loss."""
 
     def notes(self, measure: str) -> Sequence[Mapping[str, Any]]:
         """[M]: what the measure noted of every member that it observed."""
@@ -150,4 +157,6 @@ class StudyColumns(Protocol):
     classes: tuple[str, ...]
     ids: tuple[str, ...]
     labels: NDArray[np.int64]
+    labelled: bool
+    """Whether the true classes are known. Else all labels are the last of ``classes``, which stands for that."""
     populations: Mapping[str, PopulationColumns]

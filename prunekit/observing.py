@@ -9,6 +9,7 @@ from typing import Any
 
 from prunekit.capacity import choose_device, default_jobs
 from prunekit.errors import InputError, PrunekitError
+from prunekit.plans import is_predicted, shown_seeds
 from prunekit.pool import Event, Listener, Pool, Task, preparing
 from prunekit.protocols import Dataset, Measure
 from prunekit.registry import Registry, registry
@@ -80,18 +81,20 @@ class _Finished:
 
 
 def _finished(store: Store, plan: dict[str, Any]) -> list[_Finished]:
-    """Return the members that a report shows: of the seeds that are finished in every population that has begun."""
+    """Return the networks that a report shows."""
     split = plan["data"]["split"]
-    finished: dict[str, dict[int, str]] = {}
-    for population, block in plan["populations"].items():
-        keys = {int(seed): stages[-1] for seed, stages in block["members"].items()}
-        found = {seed: key for seed, key in keys.items() if store.find_observation(key, split) is not None}
-        if found:
-            finished[population] = found
-    seeds = sorted(set.intersection(*map(set, finished.values()))) if finished else []
+    keys = {
+        population: {
+            int(seed): stages[-1]
+            for seed, stages in block["members"].items()
+            if store.find_observation(stages[-1], split) is not None
+        }
+        for population, block in plan["populations"].items()
+        if not is_predicted(plan, population)
+    }
     return [
-        _Finished(population, seed, rank, keys[seed])
-        for population, keys in finished.items()
+        _Finished(population, seed, rank, keys[population][seed])
+        for population, seeds in shown_seeds(plan, keys).items()
         for rank, seed in enumerate(seeds)
     ]
 

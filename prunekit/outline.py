@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from prunekit.blocks import PopulationRecipe
 from prunekit.capacity import default_jobs, free_memory
 from prunekit.errors import InputError
 from prunekit.expansion import Repetition
 from prunekit.protocols import Measure, Options
-from prunekit.stages import PruneStage, TrainStage, as_recipe, options_in, parts_trained, pruning_of
+from prunekit.stages import KIND_NAMES, TrainStage, as_recipe, options_in, parts_trained, pruning_of
 from prunekit.store import Store
 from prunekit.study import PlannedStage, Population, Study, columns_of, observers
 
@@ -27,17 +28,15 @@ def outline(study: Study, store: Store, *, jobs: int | None = None, device: str 
     ``stored`` counts members; it is ``"unknown"`` where the fingerprint of the data is. Bytes of memory are None where
     they cannot be told. Raises InputError as :func:`count_targets` does.
     """
-    from prunekit.memory import Estimates
-
-    network = blueprint(study)
-    targets = count_targets(study, network)
-    memory = Estimates(network, study.data, device)
+    network = blueprint(study) if study.recipe.has_networks else None
+    targets = {} if network is None else count_targets(study, network)
+    memory = None if network is None else _estimates(network, study, device)
     return {
         "study": study.recipe.name,
         "identity": study.identity,
         "store": str(store.root),
         "data": {
-            "name": study.recipe.data.name,
+            "name": study.recipe.data_name,
             "classes": len(study.data.classes),
             "train": study.data.train,
             "validation": study.data.validation,
@@ -45,28 +44,35 @@ def outline(study: Study, store: Store, *, jobs: int | None = None, device: str 
         },
         "members": len(list(study.members())),
         "disk_bytes": estimate_disk(study, network),
-        "memory": _memory(study, memory, jobs, device),
+        "memory": None if memory is None else _memory(study, memory, jobs, device),
         "populations": {
             name: {
                 "from": population.parent,
                 "control": population.control,
                 "members": len(population.members),
+                "files": [str(file.path) for file in population.files],
                 "stages": [
                     {
                         **_stage(study, population, stage, store),
                         "prunes": targets.get((name, stage.name), 0),
-                        "memory_bytes": memory.of(stage.options),
+                        "memory_bytes": None if memory is None else memory.of(stage.options),
                     }
                     for stage in population.stages
                 ],
                 "observed": _count(
-                    study, [_observed(study, store, m.keys, i) for i, m in enumerate(population.members)]
+                    study, [_observed(study, store, population, i) for i in range(len(population.members))]
                 ),
-                "observing_bytes": memory.observing,
+                "observing_bytes": None if memory is None else memory.observing,
             }
             for name, population in study.populations.items()
         },
     }
+
+
+def _estimates(network: Network, study: Study, device: str) -> Estimates:
+    from prunekit.memory import Estimates
+
+    return Estimates(network, study.data, device)
 
 
 def _memory(study: Study, memory: Estimates, jobs: int | None, device: str) -> dict[str, Any]:
@@ -87,7 +93,7 @@ def _stage(study: Study, population: Population, stage: PlannedStage, store: Sto
     stored = [bool(m.keys) and store.has_stage(m.keys[stage.ordinal - 1]) for m in population.members]
     return {
         "name": stage.name,
-        "kind": "train" if trains else "prune" if isinstance(stage.options, PruneStage) else "rewind",
+        "kind": KIND_NAMES[type(stage.options)],
         "epochs": stage.options.epochs if isinstance(stage.options, TrainStage) else 0,
         "batch_size": stage.options.batch_size if isinstance(stage.options, TrainStage) else 0,
         "iterations": stage.iterations,
@@ -103,10 +109,13 @@ def _count(study: Study, stored: list[bool]) -> int | str:
     return "unknown" if study.fingerprint is None else sum(stored)
 
 
-def _observed(study: Study, store: Store, keys: tuple[str, ...], rank: int) -> bool:
+def _observed(study: Study, store: Store, population: Population, rank: int) -> bool:
+    keys = population.members[rank].keys
     if not keys:
         return False
-    names = [None, *(name for _, name in observers(study.recipe.measures, rank, study.source.registry))]
+    predicted = study.recipe.populations[population.name].predictions is not None
+    measures = [] if predicted else study.recipe.measures
+    names = [None, *(name for _, name in observers(measures, rank, study.source.registry))]
     return all(store.observation(keys[-1], SPLIT, name).exists() for name in names)
 
 
@@ -118,23 +127,26 @@ def describe(study: Study) -> dict[str, Any]:
         "identity": study.identity,
         "description": recipe.description,
         "data": {
-            "name": recipe.data.name,
+            "name": recipe.data_name,
+            "images": recipe.data is not None,
             "split": SPLIT,
             "examples": study.data.test,
             "fingerprint": study.fingerprint,
         },
-        "model": as_recipe(recipe.model),
+        "model": None if recipe.model is None else as_recipe(recipe.model),
         "plugins": _files_of(recipe.measures, study),
         "plugin_files": [str(file) for file in study.source.registry.files],
         "measures": [as_recipe(measure) for measure in recipe.measures],
-        "comparisons": [{"reference": c.reference, "pruned": c.pruned} for c in recipe.comparisons],
+        "comparisons": [as_recipe(comparison) for comparison in recipe.comparisons],
         "readings": _readings(study),
         "published": as_recipe(recipe.published) if recipe.published else None,
         "populations": {
             name: {
                 "from": population.parent,
                 "control": population.control,
-                "initial": as_recipe(recipe.model),
+                "initial": _initial(study, name),
+                "given": _given(recipe.populations[name]),
+                "sparsity": recipe.populations[name].sparsity,
                 "title": recipe.populations[name].title,
                 "repetition": _repetition(study.source.repetitions.get(name)),
                 "stages": {stage.name: as_recipe(stage.options) for stage in population.stages},
@@ -143,6 +155,17 @@ def describe(study: Study) -> dict[str, Any]:
             for name, population in study.populations.items()
         },
     }
+
+
+def _initial(study: Study, population: str) -> Any:
+    """Return what members of one seed share with those of other populations that begin alike."""
+    root = study.recipe.lineage(population)[0]
+    return {"given": root} if study.recipe.populations[root].given else as_recipe(study.recipe.backbone)
+
+
+def _given(block: PopulationRecipe) -> str | None:
+    """Return as what a population was given that was made elsewhere; None of one that was made here."""
+    return None if block.given is None else "checkpoints" if block.checkpoints else "predictions"
 
 
 def _readings(study: Study) -> list[str]:
@@ -161,7 +184,7 @@ def _readings(study: Study) -> list[str]:
 def _options(study: Study) -> Iterator[tuple[str, Options]]:
     """Yield the options of the study, with what they belong to in words."""
     recipe, repetitions = study.recipe, study.source.repetitions
-    blocks: list[tuple[str, Options]] = [("data", recipe.data), ("model", recipe.model)]
+    blocks: list[tuple[str, Options]] = [(key, block) for key in ("data", "model") if (block := getattr(recipe, key))]
     for name, population in recipe.populations.items():
         called = repetitions[name].group if name in repetitions else population.title or name
         blocks += [(f"{called} {title}", stage) for title, stage in population.stages.items()]
@@ -177,7 +200,7 @@ def blueprint(study: Study) -> Network:
     """Return a network such as the members have, to look at."""
     from prunekit.network import build_network
 
-    return build_network(study.recipe.model, study.data, seed=0, weights=False)
+    return build_network(study.recipe.backbone, study.data, seed=0, weights=False)
 
 
 def count_targets(study: Study, network: Network) -> dict[tuple[str, str], int]:
@@ -223,14 +246,19 @@ def _beside(stage: PlannedStage) -> float:
     return 0.5 if len(stage.updates) > 1 else 0.0  # of several rounds, which one pruned each weight: two bytes
 
 
-def estimate_disk(study: Study, network: Network, stages: int | None = None) -> int:
-    """Return about how many bytes the results of ``stages`` stages take, and their observations; of all by default."""
-    from prunekit.network import size_of
+def estimate_disk(study: Study, network: Network | None, stages: int | None = None) -> int:
+    """Return about how many bytes the results of ``stages`` stages take, and their observations; of all by default.
 
+    ``network`` is one such as the members have; None where they are predictions alone.
+    """
     every = sum(
         len(population.members) * sum(1 + _beside(stage) for stage in population.stages)
         for population in study.populations.values()
     )
     columns = 3 + 3 * sum(columns_of(m, study.source.registry) is not None for m in study.recipe.measures)
     observations = len(list(study.members())) * study.data.test * (columns * 4 + 16)
+    if network is None:
+        return observations
+    from prunekit.network import size_of
+
     return int((every if stages is None else stages) * size_of(network) * 1.05) + observations

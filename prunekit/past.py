@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 from prunekit.errors import InputError
-from prunekit.observed import ObservedMember
+from prunekit.observed import ObservedMember, StageKind
 from prunekit.snapshots import Weights
-from prunekit.stages import PruneStage, TrainStage, stage_kind
+from prunekit.stages import KIND_NAMES, stage_kind
 from prunekit.store import Store
 
 
@@ -46,10 +46,11 @@ class StoredPastStage:
         return cls(key, record["parent"], record["stage"], epochs, updates, selected, store, member, weights_of)
 
     @property
-    def kind(self) -> Literal["train", "prune", "rewind"]:
+    def kind(self) -> StageKind:
         """What the stage does."""
         found = stage_kind(self.options)
-        return "train" if found is TrainStage else "prune" if found is PruneStage else "rewind"
+        assert found is not None  # it was validated before it was done
+        return KIND_NAMES[found]
 
     @cached_property
     def _ended(self) -> ObservedMember:

@@ -61,6 +61,11 @@ class Plugin(Options, ABC):
     source: ClassVar[str]
     """The paper and equation, or "". Set by ``register``."""
 
+    @property
+    def foreign_code(self) -> str | None:
+        """Digest of code that is not the plugin's own and that it runs: part of the key of every result."""
+        return None
+
 
 # ---------------------------------------------------------------------------------------------------------- pruning
 
@@ -253,6 +258,8 @@ class Backbone(Plugin):
     """An encoder: images to features."""
 
     kind = "backbone"
+    whole: ClassVar[bool] = False
+    """Whether :meth:`classifier` makes everything, the head included."""
 
     @abstractmethod
     def build(self, images: ImageShape) -> nn.Module:
@@ -269,6 +276,22 @@ class Backbone(Plugin):
         from torch import nn
 
         return nn.Linear(features, classes)
+
+    def classifier(self, images: ImageShape, classes: int) -> nn.Module | None:
+        """Return the whole classifier, images to logits, under the names that its authors give its parameters.
+
+        Checkpoints that were made elsewhere are read through it; its last linear layer is the head. None, by default,
+        where they can only have the names ``encoder.…`` and ``head.…``.
+        """
+        return None
+
+    @property
+    def normalisation(self) -> tuple[Sequence[float], Sequence[float]] | None:
+        """Mean and standard deviation, per channel, of the images in [0, 1] that the network is made for.
+
+        None, by default, for those of the training images.
+        """
+        return None
 
     def load_weights(self, encoder: nn.Module, images: ImageShape) -> None:
         """Load weights made elsewhere into a freshly built encoder; by default there are none.
@@ -351,6 +374,9 @@ class Measure(Plugin):
     """Keys of the columns of its tables in which the numbers stand that a recipe says were published."""
     notes: ClassVar[bool] = False
     """Whether it notes something of a member as a whole."""
+    needs: ClassVar[tuple[str, ...]] = ("label", "confidence", "loss")
+    """What :meth:`summarise` goes by beside the predictions. Members that were made elsewhere may be known by their
+    predictions alone: the measure is then left out, and a report says so."""
     summary_options: ClassVar[frozenset[str]] = frozenset()
     """The options that :meth:`observe` and :meth:`note` do not look at: changing them observes nothing anew."""
 
@@ -358,6 +384,11 @@ class Measure(Plugin):
     def most_members(self) -> int | None:
         """Of how many members of each population it observes something, the first ones by seed; None: of all."""
         return None
+
+    @property
+    def needs_networks(self) -> bool:
+        """Whether it has nothing to say of members known by their predictions: by default if it observes anything."""
+        return bool(self.columns) or self.notes
 
     def check(self) -> None:
         """Raise InputError where the options cannot work, before anything is trained."""

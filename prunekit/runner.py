@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,8 @@ from prunekit.outline import SPLIT, blueprint, count_targets, describe, estimate
 from prunekit.pool import OBSERVE, Event, Listener, Pool, Task, preparing
 from prunekit.protocols import Measure
 from prunekit.recipe import load
-from prunekit.stages import PruneStage, TrainStage, as_recipe
+from prunekit.recording import record_predictions
+from prunekit.stages import GivenStage, PruneStage, TrainStage, as_recipe
 from prunekit.store import DamagedError, Store, default_root
 from prunekit.study import Member, PlannedStage, Study, observers, resolve
 from prunekit.worker import Setup
@@ -77,10 +78,15 @@ def execute(
     tell = listener or (lambda event: None)
     if jobs is not None and jobs < 1:
         raise InputError(f"--jobs {jobs}: expected at least 1")
-    chosen = choose_device(device)
     if study.fingerprint is None:
         study = _prepared(study, tell)
-    assert study.fingerprint is not None  # _prepared sees to it
+    log = store.study_folder(study.identity) / "workers.log"
+    result = RunResult(study.identity, store.root, len(list(study.members())), 0, {}, [], log)
+    recorded = record_predictions(study, store)
+    if not study.recipe.has_networks:
+        store.save_study(study.identity, as_recipe(study.recipe), describe(study))
+        return replace(result, done=recorded)
+    chosen = choose_device(device)
     network = blueprint(study)
     count_targets(study, network)
     tasks = plan_tasks(study, store, tell)
@@ -88,35 +94,32 @@ def execute(
     store.save_study(study.identity, as_recipe(study.recipe), describe(study))
     tell(Event("planned", data={"tasks": tasks, "members": list(study.members())}))
     jobs = choose_jobs(study, network, tasks, jobs, chosen, tell)
-    setup = Setup(
+    pool = Pool(_setup(study, store, chosen), tasks, jobs, log, tell)
+    pool.run()
+    return replace(result, done=pool.done + recorded, failures=pool.failures, skipped=pool.skipped)
+
+
+def _setup(study: Study, store: Store, device: str) -> Setup:
+    """Return what the workers of a study share, once its fingerprint is known."""
+    assert study.fingerprint is not None  # _prepared sees to it
+    return Setup(
         store=str(store.root.resolve()),
-        device=chosen,
+        device=device,
         threads=study.recipe.threads,
         files={str(file): digest for file, digest in study.source.registry.files.items()},
-        data=as_recipe(study.recipe.data),
+        data=as_recipe(study.recipe.dataset),
         fingerprint=study.fingerprint,
-        model=as_recipe(study.recipe.model),
-    )
-    pool = Pool(setup, tasks, jobs, store.study_folder(study.identity) / "workers.log", tell)
-    pool.run()
-    return RunResult(
-        study=study.identity,
-        store=store.root,
-        members=len(list(study.members())),
-        done=pool.done,
-        failures=pool.failures,
-        skipped=pool.skipped,
-        log=pool.log,
+        model=as_recipe(study.recipe.backbone),
     )
 
 
 def _prepared(study: Study, tell: Listener) -> Study:
     """Let the data set download and decode, once and before any worker starts: then it knows its fingerprint."""
     with preparing(tell), study.source.blaming(("data",)):
-        study.recipe.data.load()
+        study.recipe.dataset.load()
     study = resolve(study.source)
     if study.fingerprint is None:
-        raise PrunekitError(f"the dataset {study.recipe.data.name} has no fingerprint even after loading")
+        raise PrunekitError(f"the dataset {study.recipe.data_name} has no fingerprint even after loading")
     return study
 
 
@@ -143,6 +146,8 @@ def plan_tasks(study: Study, store: Store, tell: Listener) -> list[Task]:
     tasks: dict[str, Task] = {}
     for member in study.members():
         population = study.populations[member.population]
+        if study.recipe.populations[population.name].predictions is not None:
+            continue
         for i, stage in enumerate(population.lineage):
             key = member.keys[i]
             if stage.population == member.population and key not in tasks and not _has(store.check_stage, tell, key):
@@ -170,6 +175,7 @@ def _stage_task(study: Study, member: Member, stage: PlannedStage, key: str, par
         "ordinal": stage.ordinal,
         "stage": as_recipe(stage.options),
         "point": member.keys[stage.point - 1] if stage.point else None,
+        "file": _file(study, member, stage),
     }
     options = stage.options
     if isinstance(options, TrainStage):
@@ -177,6 +183,15 @@ def _stage_task(study: Study, member: Member, stage: PlannedStage, key: str, par
     else:  # criteria that look at data take about as long for each round as a pass over them
         passes = len(stage.updates) if isinstance(options, PruneStage) and options.criterion.needs_data else 0
     return Task(member.population, member.seed, stage.name, message, float(passes * study.data.train), key, parent)
+
+
+def _file(study: Study, member: Member, stage: PlannedStage) -> dict[str, str] | None:
+    """Return the file that a member begins with which was made elsewhere."""
+    if not isinstance(stage.options, GivenStage):
+        return None
+    population = study.populations[stage.population]
+    file = population.files[member.seed]
+    return {"path": str(file.path.resolve()), "digest": file.digest}
 
 
 def _observation_task(

@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
+from prunekit.blocks import Recipe
 from prunekit.protocols import Plugin
-from prunekit.recipe import Recipe
 from prunekit.registry import KINDS, Registry, registry
 from prunekit.stages import PLUGIN_MARK, as_recipe
 

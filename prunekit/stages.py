@@ -1,4 +1,4 @@
-"""The kinds of stage, with their options: one trains, one prunes, one takes the weights back to an earlier point."""
+"""The kinds of stage, with their options: one trains, one prunes, one goes back, one stands for weights given."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, Val
 
 from prunekit import protocols
 from prunekit.errors import InputError
+from prunekit.observed import StageKind
 from prunekit.protocols import Options, Plugin, TargetSelection, Within
 from prunekit.registry import Registry, registry
 from prunekit.times import Time
@@ -90,6 +91,8 @@ class OfKind:
                 raise PydanticCustomError("plugin", f"expected a {self.kind}, not a {value.kind}")
             return value
         block = {"name": value} if isinstance(value, str) else value
+        if isinstance(block, dict) and "import" in block:
+            block = {"name": "import", **block}
         if not isinstance(block, dict) or not isinstance(block.get("name"), str):
             raise PydanticCustomError("plugin", f"expected the name of a {self.kind}, or a mapping with a name")
         try:
@@ -206,14 +209,34 @@ class RewindStage(Options):
         return value
 
 
+class GivenStage(Options):
+    """Where the members of a population begin that was made elsewhere. No recipe writes it: it stands for the files."""
+
+    checkpoints: list[str]
+    """Globs of the files."""
+
+
 START = "start"
 """The point before a member's first stage."""
-Stage = TrainStage | PruneStage | RewindStage
+Stage = TrainStage | PruneStage | RewindStage | GivenStage
+
+
+KIND_NAMES: dict[type[Stage], StageKind] = {
+    TrainStage: "train",
+    PruneStage: "prune",
+    RewindStage: "rewind",
+    GivenStage: "given",
+}
 
 
 def stage_kind(options: Mapping[str, Any]) -> type[Stage] | None:
     """Return which kind of stage these options are of, by the key that only it has; None where that is not one."""
-    kinds: dict[str, type[Stage]] = {"objective": TrainStage, "schedule": PruneStage, "rewind": RewindStage}
+    kinds: dict[str, type[Stage]] = {
+        "objective": TrainStage,
+        "schedule": PruneStage,
+        "rewind": RewindStage,
+        "checkpoints": GivenStage,
+    }
     found = [kind for key, kind in kinds.items() if key in options]
     return found[0] if len(found) == 1 else None
 

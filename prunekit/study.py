@@ -6,14 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from prunekit.blocks import Recipe, Source
 from prunekit.capacity import check_data
 from prunekit.documents import KeyPath
 from prunekit.errors import InputError, did_you_mean
-from prunekit.protocols import DataSummary, Measure, Options, Schedule
-from prunekit.recipe import Recipe, Source
+from prunekit.given import GivenFile
+from prunekit.predictions import PredictionFile, read_predictions, together
+from prunekit.protocols import DataSummary, ImageShape, Measure, Options, Schedule
 from prunekit.registry import Registry, line_in
 from prunekit.stages import (
     START,
+    GivenStage,
     PruneStage,
     RewindStage,
     Stage,
@@ -29,6 +32,8 @@ from prunekit.updates import planned_rounds, planned_updates
 
 ENGINE_VERSION = 1
 """Part of every key: raised when the engine itself would compute other bits from the same options."""
+GIVEN = "given"
+"""The stage that a population of checkpoints begins with."""
 _SAID_ABOUT = ("seeds", "description", "published")
 """Keys of a recipe that do not make it another study."""
 
@@ -79,6 +84,8 @@ class Population:
     members: tuple[Member, ...]
     control: str | None
     """The population with the same stages but no pruning, where there is one."""
+    files: tuple[GivenFile, ...] = ()
+    """Of a population that was made elsewhere: those of its members, in their order."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +96,8 @@ class Study:
     data: DataSummary
     fingerprint: str | None
     populations: Mapping[str, Population]
+    predictions: Sequence[PredictionFile] = ()
+    """Of all populations that are given as such."""
 
     @property
     def recipe(self) -> Recipe:
@@ -117,30 +126,86 @@ def resolve(source: Source) -> Study:
     Raises InputError (file, line, key) where a schedule does not fit its stage.
     """
     recipe = source.recipe
-    with source.blaming(("data",)):
-        data = recipe.data.describe()
-        check_data(data)
-        fingerprint = recipe.data.fingerprint()
+    files = {name: source.files(name) for name in recipe.populations}
+    predictions = [
+        read_predictions(file.path) for name in files if recipe.populations[name].predictions for file in files[name]
+    ]
+    data, fingerprint = _data(source, predictions)
     plans: dict[str, tuple[PlannedStage, ...]] = {}
     for name in recipe.parents_first():
         parent = recipe.populations[name].from_
         before = plans[parent] if parent else ()
         plans[name] = before + _plan(source, name, data, before)
-    populations = {}
-    for name in recipe.populations:
-        lineage = plans[name]
-        own = tuple(stage for stage in lineage if stage.population == name)
-        members = tuple(
-            Member(name, seed, _keys(source, lineage, fingerprint, seed) if fingerprint else ())
-            for seed in range(recipe.seeds)
+    populations = {
+        name: Population(
+            name=name,
+            parent=block.from_,
+            lineage=plans[name],
+            stages=tuple(stage for stage in plans[name] if stage.population == name),
+            members=tuple(_members(source, name, plans[name], files[recipe.lineage(name)[0]], data, fingerprint)),
+            control=_control_of(recipe, name),
+            files=files[name],
         )
-        populations[name] = Population(
-            name, recipe.populations[name].from_, lineage, own, members, _control_of(recipe, name)
-        )
-    return Study(source, data, fingerprint, populations)
+        for name, block in recipe.populations.items()
+    }
+    _check_pairs(source, populations)
+    return Study(source, data, fingerprint, populations, predictions)
+
+
+def _check_pairs(source: Source, populations: Mapping[str, Population]) -> None:
+    """Refuse pairs of members where one of two populations has more of them."""
+    for i, each in enumerate(source.recipe.comparisons):
+        sizes = [len(populations[name].members) for name in (each.reference, each.pruned)]
+        if each.paired and sizes[0] != sizes[1]:
+            found = f"{each.reference} has {sizes[0]} members and {each.pruned} {sizes[1]}"
+            raise source.error(("comparisons", i, "paired"), f"{found}: expected as many, in the same order")
+
+
+def _members(
+    source: Source,
+    name: str,
+    lineage: tuple[PlannedStage, ...],
+    files: Sequence[GivenFile],
+    data: DataSummary,
+    fingerprint: str | None,
+) -> Iterator[Member]:
+    """Yield the members of a population: one per seed, or per file that its lineage begins with."""
+    for seed in range(len(files) or source.recipe.seeds or 0):
+        if fingerprint is None:
+            yield Member(name, seed, ())
+        elif source.recipe.populations[name].predictions:
+            yield Member(name, seed, (_predictions_key(files[seed], data, fingerprint),))
+        else:
+            yield Member(name, seed, _keys(source, lineage, fingerprint, seed, files[seed] if files else None))
+
+
+def _data(source: Source, predictions: Sequence[PredictionFile]) -> tuple[DataSummary, str | None]:
+    """Return what is known of the data, and their fingerprint: of a recipe without any, those of its predictions.
+
+    Raises InputError where predictions do not fit together.
+    """
+    recipe = source.recipe
+    if recipe.data is None:
+        members = together(predictions)
+        fingerprint = digest([members.ids, members.labels.tolist()])
+        return DataSummary(ImageShape(0, 0, 0), members.classes, 0, 0, len(members.ids)), fingerprint
+    with source.blaming(("data",)):
+        data = recipe.data.describe()
+        check_data(data)
+        fingerprint_of_images = recipe.data.fingerprint()
+    if predictions:
+        together(predictions, classes=data.classes)
+    return data, fingerprint_of_images
+
+
+def _predictions_key(file: GivenFile, data: DataSummary, fingerprint: str) -> str:
+    return digest({"predictions": file.digest, "classes": list(data.classes), "data": fingerprint})
 
 
 def _plan(source: Source, name: str, data: DataSummary, before: tuple[PlannedStage, ...]) -> tuple[PlannedStage, ...]:
+    given = source.recipe.populations[name].checkpoints
+    if given is not None:
+        return (PlannedStage(name, GIVEN, GivenStage(checkpoints=given), 1, 0, 1, []),)
     planned: list[PlannedStage] = []
     for ordinal, (title, options) in enumerate(source.recipe.populations[name].stages.items(), len(before) + 1):
         per_epoch, iterations, point = 1, 0, 0
@@ -215,16 +280,21 @@ def _updates(options: Stage, iterations: int, per_epoch: int) -> list[tuple[int,
     return updates
 
 
-def _keys(source: Source, lineage: tuple[PlannedStage, ...], fingerprint: str, seed: int) -> tuple[str, ...]:
-    """Return the key of every stage: a digest of what the stage is made of, and of its parent's key."""
+def _keys(
+    source: Source, lineage: tuple[PlannedStage, ...], fingerprint: str, seed: int, file: GivenFile | None
+) -> tuple[str, ...]:
+    """Return the key of every stage: a digest of what the stage is made of, and of its parent's key.
+
+    Where a lineage begins with weights made elsewhere, those of ``file``, the seed matters to later stages alone.
+    """
     recipe = source.recipe
     parent = digest(
         {
             "engine": ENGINE_VERSION,
-            "model": as_recipe(recipe.model),
+            "model": as_recipe(recipe.backbone),
             "data": fingerprint,
-            "versions": versions([recipe.model, recipe.data], source.registry),
-            "seed": seed,
+            "versions": versions([recipe.backbone, recipe.dataset], source.registry),
+            **({"seed": seed} if file is None else {}),
             **({"threads": recipe.threads} if recipe.threads != 1 else {}),
         }
     )
@@ -234,8 +304,12 @@ def _keys(source: Source, lineage: tuple[PlannedStage, ...], fingerprint: str, s
         made_of = as_recipe(stage.options)
         if isinstance(stage.options, RewindStage):  # names never enter
             made_of = {"rewind": ends[stage.point - 1] if stage.point else START, "at": stage.options.point[1]}
+        elif isinstance(stage.options, GivenStage) and file is not None:
+            made_of = {"checkpoint": file.digest}
         kept = sorted(set(made_of.pop("keep", ())))
         whole = {"parent": parent, "stage": made_of, "versions": versions([stage.options], source.registry)}
+        if file is not None and stage.ordinal > 1:
+            whole["seed"] = seed
         parent = digest(whole)
         ends.append(parent)
         keys.append(digest({**whole, "keep": kept}) if kept else parent)
@@ -247,8 +321,9 @@ def versions(options: list[Options], registry: Registry) -> dict[str, Any]:
     marks: dict[str, Any] = {}
     for plugin in plugins_in(options):
         entry = registry.entry_of(plugin)
-        if plugin.version != 1 or entry.digest:
-            marks[f"{plugin.kind} {plugin.name}"] = [plugin.version, entry.digest]
+        if plugin.version != 1 or entry.digest or plugin.foreign_code:
+            code = [plugin.foreign_code] if plugin.foreign_code else []
+            marks[f"{plugin.kind} {plugin.name}"] = [plugin.version, entry.digest, *code]
     return marks
 
 
@@ -279,6 +354,8 @@ def observers(measures: Sequence[Measure], rank: int, registry: Registry) -> lis
 def _control_of(recipe: Recipe, name: str) -> str | None:
     """Return the population that differs from ``name`` in nothing but that it does not prune."""
     block = recipe.populations[name]
+    if block.given is not None:
+        return None
     unpruned = _without_pruning(list(block.stages.values()))
     if unpruned == [as_recipe(stage) for stage in block.stages.values()]:
         return None

@@ -8,6 +8,7 @@ The first line is the :class:`Setup`. Every other line is a task; its last event
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import signal
@@ -24,7 +25,7 @@ from prunekit.errors import InputError, PrunekitError
 from prunekit.observations import checked_columns, checked_note
 from prunekit.protocols import Backbone, Dataset, DataSummary, Measure, Options
 from prunekit.registry import line_in, registry
-from prunekit.stages import PruneStage, Stage, TrainStage, plugin, stage_kind
+from prunekit.stages import GivenStage, PruneStage, Stage, TrainStage, plugin, stage_kind
 from prunekit.store import DamagedError, Store, StoredStage, digest
 from prunekit.study import columns_of
 
@@ -71,7 +72,7 @@ class Worker:
         images = self.dataset.load()
         if self.dataset.fingerprint() != self.setup.fingerprint:
             raise PrunekitError(f"the data of {self.dataset.name} changed since the run began: run it again")
-        return DeviceData(images, self.setup.device)
+        return DeviceData(images, self.setup.device, self.backbone.normalisation)
 
     def do(self, task: dict[str, Any]) -> None:
         """Do one task."""
@@ -102,7 +103,7 @@ class Worker:
         assert kind is not None  # who plans has validated it
         stage: Stage = kind.model_validate(task["stage"], context={"registry": self.registry})
         begun = time.monotonic()
-        member = self._member(task["seed"], task["parent"])
+        member = self._member(task["seed"], task["parent"], weights=not isinstance(stage, GivenStage))
         context = StageContext(member_seed=task["seed"], ordinal=task["ordinal"], device=self.setup.device)
         outcome = self._outcome(key, member, stage, context, task)
         record = {
@@ -132,8 +133,22 @@ class Worker:
             return self._train(key, member, stage, context)
         if isinstance(stage, PruneStage):
             return prune(member.network, stage, self.data, context, masks=member.masks)
+        if isinstance(stage, GivenStage):
+            return self._import(member.network, Path(task["file"]["path"]), task["file"]["digest"])
         weights = self._weights_at(task["seed"], task["point"], stage.point[1])
         return rewind(member.network, weights, context, masks=member.masks)
+
+    def _import(self, network: Any, path: Path, expected: str) -> Any:
+        """Load weights that were made elsewhere. What is zero in them counts as pruned, and stays it."""
+        from prunekit.given import find_files
+        from prunekit.masks import zeros_of
+        from prunekit.network import load_checkpoint
+        from prunekit.outcome import StageOutcome
+
+        if find_files([glob.escape(str(path))], Path())[0].digest != expected:
+            raise PrunekitError(f"{path}: was changed since the run began: run it again")
+        load_checkpoint(network, self.backbone, self.summary, path)
+        return StageOutcome(zeros_of(network))
 
     def _weights_at(self, seed: int, key: str | None, time: str | None) -> dict[str, Any]:
         """Return the weights before the first stage, at the end of the stage with that key, or at a time in it."""
@@ -176,12 +191,12 @@ class Worker:
             on_progress=tell,
         )
 
-    def _member(self, seed: int, key: str | None) -> _Member:
-        """Return a member at the end of a stage, or before the first one."""
+    def _member(self, seed: int, key: str | None, *, weights: bool = True) -> _Member:
+        """Return a member at the end of a stage, or before the first one, perhaps with its backbone's ``weights``."""
         from prunekit.network import build_network
 
         here = [machine(self.setup.device)]
-        network = build_network(self.backbone, self.summary, seed, weights=key is None)
+        network = build_network(self.backbone, self.summary, seed, weights=weights and key is None)
         network.to(self.setup.device)
         if key is None:
             return _Member(network, {}, here)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from prunekit.blocks import Source
 from prunekit.errors import InputError
-from prunekit.recipe import Source, load
+from prunekit.recipe import load
 from prunekit.study import resolve
 
 RECIPE = """

@@ -54,7 +54,7 @@ def test_a_recipe_survives_the_round_trip(tiny: Path, tmp_path: Path) -> None:
         (
             "model: wrn10_1",
             "model: alexnet",
-            ["tiny.yaml:3", "no backbone is called 'alexnet'", "known: mlp_{first}_{second}, preact_resnet18"],
+            ["tiny.yaml:3", "no backbone is called 'alexnet'", "known: import, mlp_{first}_{second}, preact_resnet18"],
         ),
         ("model: wrn10_1", "model: 3", ["tiny.yaml:3", "model", "expected the name of a backbone"]),
         ("name: one_shot", "name: oneshot", ["tiny.yaml:12", "schedule.name", "did you mean 'one_shot'"]),

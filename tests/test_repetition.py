@@ -8,9 +8,10 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from prunekit.blocks import Source
 from prunekit.errors import InputError
 from prunekit.outline import describe
-from prunekit.recipe import Source, load
+from prunekit.recipe import load
 from prunekit.schema import recipe_schema
 from prunekit.stages import as_recipe
 from prunekit.study import resolve

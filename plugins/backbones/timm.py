@@ -8,11 +8,13 @@ from typing import Any
 from pydantic import ValidationInfo, field_validator
 from torch import nn
 
-from prunekit import Backbone, ImageShape, register
+from prunekit import ImageShape, register
+
+from ._normalisation import Normalised
 
 
 @register("timm/{architecture}", source="Wightman 2019, github.com/huggingface/pytorch-image-models")
-class Timm(Backbone):
+class Timm(Normalised):
     """An architecture of timm without its classifier, for the images' channels and, where it is fixed, their size."""
 
     architecture: str
@@ -48,19 +50,28 @@ class Timm(Backbone):
         """Return the model with pooled features instead of logits."""
         return self._create(images, pretrained=False)
 
+    def classifier(self, images: ImageShape, classes: int) -> nn.Module:
+        """Return the model with its classifier, as timm saves it."""
+        return self._create(images, pretrained=False, classes=classes)
+
     def load_weights(self, encoder: nn.Module, images: ImageShape) -> None:
         """Load timm's weights, adapted to the images' channels and size as timm does it."""
         if self.pretrained:
             encoder.load_state_dict(self._create(images, pretrained=True).state_dict())
 
-    def _create(self, images: ImageShape, pretrained: bool) -> nn.Module:
+    def _create(self, images: ImageShape, pretrained: bool, classes: int = 0) -> nn.Module:
         import timm
 
         settings = timm.get_pretrained_cfg(self.architecture)
         size: dict[str, Any] = (
             {"img_size": (images.height, images.width)} if settings and settings.fixed_input_size else {}
         )
-        encoder: nn.Module = timm.create_model(
-            self.architecture, pretrained=pretrained, in_chans=images.channels, num_classes=0, **size, **self.options
+        model: nn.Module = timm.create_model(
+            self.architecture,
+            pretrained=pretrained,
+            in_chans=images.channels,
+            num_classes=classes,
+            **size,
+            **self.options,
         )
-        return encoder
+        return model

@@ -40,6 +40,12 @@ class PermutationTest:
     """Permutations other than the populations as they are, where drawn; all distinct ones, where not."""
     drawn: bool
     """Whether the permutations were drawn because all of them were too many."""
+
+    @property
+    def expected_by_example(self) -> NDArray[np.float64]:
+        """[N]: ``by_example``, or NaN where members can be dealt in no other way, as with one on either side."""
+        return self.by_example if self.permutations > 1 else np.full_like(self.by_example, np.nan)
+
     by_example: NDArray[np.float64]
     """[N]: share of permutations in which the example changes its modal label; sums to ``expected``."""
 

@@ -68,6 +68,11 @@ class Change:
         return f"{len(self.reference.seeds)} + {len(self.other.seeds)} members"
 
     @property
+    def alone(self) -> bool:
+        """Whether there is but one member on either side: what changed is then no more than where they differ."""
+        return len(self.reference.seeds) == len(self.other.seeds) == 1
+
+    @property
     def pies(self) -> NDArray[np.bool_]:
         changed: NDArray[np.bool_] = self.reference.modal != self.other.modal
         return changed

@@ -172,7 +172,7 @@ def note(impact: Impact) -> str:
     """Say what the columns are, and why there may be no test."""
     words = impact.words
     text = (
-        f"Beyond overall: change of {words.what} less that of the accuracy on all images, {_points(impact.overall)}; "
+        f"Beyond overall: change of {words.what} less that of the accuracy on all examples, {_points(impact.overall)}; "
         f"marked where both adjusted p ≤ {LEVEL:g}. p: Welch's t-test over members, each one's {words.what} less its "
         f"population's mean accuracy; adjusted: for all {words.many} tested (Benjamini–Hochberg); own: adjusted as "
         "well, with the member's own accuracy in place of the mean, whose spread the first test leaves out. "
@@ -182,11 +182,25 @@ def note(impact: Impact) -> str:
     return text + "No p where members do not differ in either population."
 
 
+def _untested(impact: Impact) -> str:
+    """Say which group fell furthest, of one member."""
+    words = impact.words
+    beyond = np.where(impact.losing, impact.beyond, np.nan)
+    nothing = f"with one member nothing tells what it does to {words.many} from what another seed does"
+    if np.isnan(beyond).all():
+        return nothing
+    worst = int(np.nanargmin(beyond))
+    return (
+        f"{words.one} {impact.names[worst]} fell furthest ({words.what} {_points(impact.change[worst])}, "
+        f"accuracy overall {_points(impact.overall)}), but {nothing}"
+    )
+
+
 def whom(impact: Impact) -> str:
     """Return the clause on whom it cost more than others."""
     words, lost, p = impact.words, impact.lost, impact.judged
     if impact.members < 2:
-        return f"with one member nothing can be said of {words.many}"
+        return _untested(impact)
     if np.isnan(p).all():
         return f"no {words.one} could be tested, as members do not differ"
     if len(lost):
@@ -201,7 +215,7 @@ def whom(impact: Impact) -> str:
     if untested := int(np.sum(np.isnan(p) & np.isfinite(impact.change))):
         said.append(f"{untested} not tested, as members do not differ there")
     bracket = f" ({'; '.join(said)})" if said else ""
-    return f"no {words.one} is known to have lost more than the images as a whole{bracket}"
+    return f"no {words.one} is known to have lost more than the examples as a whole{bracket}"
 
 
 def reading(words: Words, comparisons: Sequence[Comparison]) -> str:

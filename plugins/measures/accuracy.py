@@ -44,6 +44,8 @@ def class_accuracies(
 class Accuracy(Measure):
     """Share of examples whose predicted label is the true one: mean ± std (ddof 1) over members, and per class."""
 
+    needs = ("label",)
+
     def summarise(self, study: StudyColumns, comparisons: Sequence[Comparison]) -> Summary:
         """Tabulate the accuracy of every population, and per class that of every comparison."""
         summary = Summary()
@@ -123,7 +125,7 @@ def _per_class(study: StudyColumns, comparison: Comparison, per_class: dict[str,
         title=f"Accuracy by class: {comparison.name}",
         columns=(
             Column("Class"),
-            Column("Images", ",d"),
+            Column("Examples", ",d"),
             *(Column(name, ".1%") for name in shown),
             Column("Change, points", "+z.1f"),
         ),

@@ -156,8 +156,10 @@ class _Agreement:
         within = churn_within(one), churn_within(two)
         churn = _churn(one, two, paired, chance=within[0])
         pies = pruning_identified_exemplars(one, two, ties)
+        known = np.full(len(pies), study.labelled)
         on_pies, on_rest = (
-            (accuracy_on(one, study.labels, where), accuracy_on(two, study.labels, where)) for where in (pies, ~pies)
+            (accuracy_on(one, study.labels, where & known), accuracy_on(two, study.labels, where & known))
+            for where in (pies, ~pies)
         )
         return cls(reference.name, other.name, paired, churn, within, int(pies.sum()), on_pies, on_rest)
 
@@ -172,6 +174,8 @@ def _churn(one: NDArray[np.integer], other: NDArray[np.integer], paired: bool, c
 @register("agreement", source="after Milani Fard et al. 2016 (churn); Hooker et al. 2019, arXiv 1911.05248")
 class Agreement(Measure):
     """How far seeds alone change predictions: PIEs between halves of the reference, churn; accuracy on PIEs."""
+
+    needs = ()
 
     ties: Ties = "smallest"
     """Which class index wins of labels with as many votes."""
@@ -217,7 +221,7 @@ def _noise(study: StudyColumns, population: PopulationColumns, floor: NoiseFloor
         "fraction": mean / examples if examples else None,
         "lowest": int(floor.counts.min()),
         "highest": int(floor.counts.max()),
-        "accuracy": accuracy_on(population["prediction"], study.labels, floor.by_example),
+        "accuracy": accuracy_on(population["prediction"], study.labels, floor.by_example * study.labelled),
     }
 
 
@@ -311,7 +315,7 @@ def _certainty(found: _Agreement) -> str:
     if churn is None:
         return ""
     whose = f"that of {found.other} with the same seed" if found.paired else f"one of {found.other}"
-    text = f"a member of {found.reference} and {whose} differ on {_percent(churn)} of the images"
+    text = f"a member of {found.reference} and {whose} differ on {_percent(churn)} of the examples"
     if seeds is None:
         return f"{text}, and as {found.reference} has one member, nobody knows what a seed changes"
     return f"{text}, two members of {found.reference} on {_percent(seeds)}"

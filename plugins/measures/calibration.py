@@ -116,8 +116,8 @@ class _Calibration:
         errors = [expected_calibration_error(*each, bins) for each in zip(confidence, correct, strict=True)]
         members = {
             "ece": np.array(errors),
-            "nll": _over_examples(population["loss"]),
-            "brier": _over_examples(population["brier"]),
+            "nll": _over_examples(population, "loss"),
+            "brier": _over_examples(population, "brier"),
         }
         mean, accuracy, predictions = reliability(confidence.ravel(), correct.ravel(), bins)
         enough = predictions >= FEWEST
@@ -131,10 +131,11 @@ class _Calibration:
         return Number(known(self.mean(key)), spread(self.members[key]), chance=chance)
 
 
-def _over_examples(values: NDArray[np.floating]) -> Floats:
-    """Return the mean of each row, [M] of [M, N]; NaN without examples."""
-    examples = values.shape[1]
-    return values.mean(axis=1, dtype=np.float64) if examples else np.full(len(values), np.nan)
+def _over_examples(population: PopulationColumns, column: str) -> Floats:
+    """Return the mean of a column of each member, [M]; NaN without examples, and where there is no such column."""
+    if column not in population or not population[column].shape[1]:
+        return np.full(len(population.seeds), np.nan)
+    return population[column].mean(axis=1, dtype=np.float64)  # type: ignore[no-any-return]
 
 
 @register("calibration", source="Guo et al. 2017, arXiv 1706.04599, eq. 3; Brier 1950")
@@ -142,7 +143,13 @@ class Calibration(Measure):
     """Expected calibration error, negative log-likelihood and Brier score: mean ± std (ddof 1) over members."""
 
     columns = ("brier",)
+    needs = ("label", "confidence")
     summary_options = frozenset({"bins"})
+
+    @property
+    def needs_networks(self) -> bool:
+        """False: of predictions it tells the calibration error alone."""
+        return False
 
     bins: int = Field(default=15, gt=0)
     """Bins of the confidence, equally wide, that the expected calibration error averages over."""
@@ -210,7 +217,7 @@ def _table(found: dict[str, _Calibration]) -> Table:
             for name, each in found.items()
         ],
         note="Expected calibration error, negative log-likelihood (nats) and Brier score: mean ± standard deviation "
-        "(ddof 1) over members; less is better. If calibrated: the ECE to expect, on so few images, of members that "
+        "(ddof 1) over members; less is better. If calibrated: the ECE to expect, on so few examples, of members that "
         "are right exactly as often as they say.",
     )
 

@@ -40,6 +40,8 @@ class ClassImpact(Measure):
     changed where both p are at most 0.05.
     """
 
+    needs = ("label",)
+
     def summarise(self, study: StudyColumns, comparisons: Sequence[Comparison]) -> Summary:
         """Test every class in every comparison, with the control's change beside the pruned population's."""
         classes = len(study.classes)
@@ -103,7 +105,7 @@ def _table(
         title=f"Class impact: {comparison.name}",
         columns=(
             Column("Class"),
-            Column("Images", ",d"),
+            Column("Examples", ",d"),
             Column("Recall change, points", "+z.1f", comparison.pruned),
             Column("Precision change, points", "+z.1f", comparison.pruned),
             *_impact.columns(comparison.pruned),

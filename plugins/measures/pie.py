@@ -68,6 +68,8 @@ def pruning_identified_exemplars(
 class Pie(Measure):
     """Pruning-identified exemplars: examples whose modal label changes with pruning, beside what chance gives."""
 
+    needs = ()
+
     ties: Ties = "smallest"
     """Which class index wins of labels with as many votes."""
     permutations: int = Field(default=1000, gt=0)
@@ -95,8 +97,11 @@ class Pie(Measure):
             exemplars = pruned.exemplars(study.classes)
             numbers.append(pruned.number)
             summary.comparisons.append(_as_json(study, pruned, control, exemplars))
-            summary.tables += [_class_table(study, each, both), _clearest_table(study, each, exemplars)]
-            summary.figures += [_class_figure(study, each, both), _example_figure(each, exemplars)]
+            if study.labelled:
+                summary.tables.append(_class_table(study, each, both))
+                summary.figures.append(_class_figure(study, each, both))
+            summary.tables.append(_clearest_table(study, each, exemplars))
+            summary.figures.append(_example_figure(each, exemplars))
             summary.exemplars.append(exemplars)
             summary.clauses.append(_clause(pruned, control))
         if changes:
@@ -112,11 +117,11 @@ class Pie(Measure):
 def _as_json(
     study: StudyColumns, change: Change, control: Change | None, exemplars: Sequence[Exemplar]
 ) -> dict[str, Any]:
-    per_class = np.bincount(study.labels[change.pies], minlength=len(study.classes))
+    counts = np.bincount(study.labels[change.pies], minlength=len(study.classes)).tolist()
     return {
         **_counts(change),
         "ties": {"reference": change.reference.ties, "pruned": change.other.ties},
-        "per_class": {name: int(n) for name, n in zip(study.classes, per_class, strict=True)},
+        "per_class": dict(zip(study.classes, counts, strict=True)) if study.labelled else None,
         "examples": [_example(study, each) for each in exemplars],
         "control": None if control is None else {"population": control.other.name, **_counts(control)},
     }
@@ -141,7 +146,7 @@ def _counts(change: Change) -> dict[str, Any]:
 def _example(study: StudyColumns, exemplar: Exemplar) -> dict[str, Any]:
     return {
         "id": study.ids[exemplar.index],
-        "label": study.classes[study.labels[exemplar.index]],
+        "label": study.classes[study.labels[exemplar.index]] if study.labelled else None,
         "reference": exemplar.reference,
         "pruned": exemplar.pruned,
         "reference_share": exemplar.reference_share,
@@ -188,7 +193,7 @@ def _class_table(study: StudyColumns, comparison: Comparison, changes: list[Chan
     """PIEs by true class: the pruned population's (it comes first), those expected by chance, the control's."""
     classes, labels = len(study.classes), study.labels
     images = np.bincount(labels, minlength=classes)
-    columns: list[Column] = [Column("Class"), Column("Images", ",d")]
+    columns: list[Column] = [Column("Class"), Column("Examples", ",d")]
     values: list[list[Any]] = [list(study.classes), images.tolist()]
     for change in changes:
         whose = "" if change is changes[0] else f", {change.other.name}"
@@ -205,7 +210,7 @@ def _class_table(study: StudyColumns, comparison: Comparison, changes: list[Chan
 
 def _chance_by_class(study: StudyColumns, change: Change) -> NDArray[np.float64]:
     """Return how many PIEs of each true class chance gives, [C]."""
-    expected = np.bincount(study.labels, weights=change.chance.by_example, minlength=len(study.classes))
+    expected = np.bincount(study.labels, weights=change.chance.expected_by_example, minlength=len(study.classes))
     return expected.astype(np.float64)
 
 
@@ -278,12 +283,17 @@ def _example_figure(comparison: Comparison, exemplars: Sequence[Exemplar]) -> Ex
 
 def _clause(change: Change, control: Change | None) -> str:
     """Say what changed, and no more than the p-value allows."""
-    chance, images = change.chance, len(change.pies)
+    chance, examples = change.chance, len(change.pies)
     whose = "its" if chance.count < 2 else "their"
-    what = f"{_number(chance.count)} of {images:,} test images changed {whose} modal label"
+    what = f"{_number(chance.count)} of {examples:,} test examples changed {whose} modal label"
     expected = _rounded(chance.expected)
     if chance.p <= ENOUGH:
         text = f"{what} where seed noise alone changes {expected} (p = {chance.p:.2g})"
+    elif change.alone:
+        text = (
+            f"{what}; that is one network beside another: PIEs need populations, and how many labels another seed "
+            "alone would change cannot be told"
+        )
     elif chance.smallest_p > ENOUGH:
         least = change.number.smallest_p or 1.0  # of both tests, as it stands beside the count elsewhere
         few = f"{change.members} cannot tell: the smallest p that they can reach is {least:.2g}"

@@ -124,6 +124,8 @@ class _Pair:
 class PieOverlap(Measure):
     """Whether two comparisons lose the same examples: the PIEs that they share, beside chance."""
 
+    needs = ()
+
     ties: Ties = "smallest"
     """Which class index wins of labels with as many votes."""
     figures: int = Field(default=6, ge=0)

@@ -32,6 +32,8 @@ class Subgroups(Measure):
     Their p is adjusted for the groups of all groupings together.
     """
 
+    needs = ("label",)
+
     groups: str = Field(min_length=1)
     """A CSV file in UTF-8. Its column ``example_id`` names the examples of the split that is observed, each once;
     every other column is a grouping, its values the groups; an empty value: in none of them. A relative path starts
@@ -82,7 +84,7 @@ class Subgroups(Measure):
         pies = pruning_identified_exemplars(*votes, self.ties)
         return {
             "pies": _sums(groupings, pies).astype(int).tolist(),
-            "expected_pies": _sums(groupings, chance.by_example).tolist(),
+            "expected_pies": _sums(groupings, chance.expected_by_example).tolist(),
         }
 
 
@@ -123,7 +125,7 @@ def _table(comparison: Comparison, numbers: Numbers, impact: Impact, control: Im
         title=f"Accuracy and PIEs by group: {comparison.name}",
         columns=(
             Column("Group"),
-            Column("Images", ",d"),
+            Column("Examples", ",d"),
             Column(comparison.reference, ".1%", "Accuracy"),
             Column(comparison.pruned, ".1%", "Accuracy"),
             *_impact.columns(comparison.pruned),
@@ -141,7 +143,7 @@ def _table(comparison: Comparison, numbers: Numbers, impact: Impact, control: Im
             )
             for i, name in enumerate(impact.names)
         ],
-        note=f"{_impact.note(impact)} PIEs: images whose modal label changes, beside the mean number when it does not "
-        "matter which population a member belongs to.",
+        note=f"{_impact.note(impact)} PIEs: examples whose modal label changes, beside the mean number when it does "
+        "not matter which population a member belongs to.",
         comparison=comparison,
     )

@@ -36,7 +36,7 @@ class ArrayPopulation:
             raise InputError(f"population {self.name!r} has no column {column!r}" + did_you_mean(column, self.columns))
         return self.columns[column]
 
-    def __contains__(self, column: str) -> bool:
+    def __contains__(self, column: object) -> bool:
         return column in self.columns
 
     def notes(self, measure: str) -> Sequence[Mapping[str, Any]]:
@@ -54,6 +54,7 @@ class ArrayStudy:
     ids: tuple[str, ...]
     labels: NDArray[np.int64]
     populations: Mapping[str, PopulationColumns]
+    labelled: bool = True
 
 
 class Data(TypedDict):
@@ -124,9 +125,25 @@ class LoadedStudy:
     """Of the populations that repeat, those that are not finished among them, in the order of the recipe."""
     published: Published | None = None
     about: About = About()
+    unit: str = "images"
+    """What the examples are; of predictions alone nobody said it."""
     images: ImageReader = no_images
     relate: Callable[[str, str], Comparison] = field(default=unrelated)
     """(reference, pruned), both known → their comparison, with its control and pairing."""
+
+    @property
+    def made_elsewhere(self) -> list[str]:
+        """The populations that were given as files."""
+        blocks: Mapping[str, Any] = self.about.recipe.get("populations", {})
+        given = {name for name, block in blocks.items() if "checkpoints" in block or "predictions" in block}
+        return [name for name in self.columns.populations if name in given]
+
+    @property
+    def subject(self) -> str:
+        """What the members were asked about, such as ``360 test images of digits``."""
+        data = self.data
+        where = f" of {data['name']}" if self.unit == "images" else ""
+        return f"{data['examples']:,} {data['split']} {self.unit}{where}"
 
     def compare(self, reference: str, pruned: str) -> Comparison:
         """Return the comparison of two populations, the recipe's own where it has it.

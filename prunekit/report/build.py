@@ -156,8 +156,7 @@ def _of_comparisons(
 
 
 def _title(study: LoadedStudy) -> str:
-    data = study.data
-    return f"{study.name}: {data['examples']:,} {data['split']} images of {data['name']}"
+    return f"{study.name}: {study.subject}"
 
 
 def _summary(measure: Measure, study: StudyColumns, comparisons: Sequence[Comparison]) -> Summary:
@@ -217,7 +216,7 @@ def _sentence(
         start += f" ({percent(before)} in {comparison.reference})"
     return Sentence(
         comparison=comparison.name,
-        text=f"{start}: {'; '.join(said)}.",
+        text=f"{start[0].upper()}{start[1:]}: {'; '.join(said)}.",
         whom=_joined(summary.whom[i] for summary in summaries if summary.whom),
         certainty=_joined(summary.certainty[i] for summary in summaries if summary.certainty),
     )
@@ -230,7 +229,12 @@ def _joined(clauses: Iterable[str]) -> str:
 
 
 def percent(share: float) -> str:
-    """Return ``90 %`` for 0.9: four digits, more where they would say none or all and it is not quite so."""
+    """Return ``90 %`` for 0.9: four digits, more where they would say none or all and it is not quite so.
+
+    NaN, of which nobody said how much it is, is an unknown share.
+    """
+    if np.isnan(share):
+        return "an unknown share"
     text = f"{100 * share:.4g}"
     return f"{100 * share:.12g} %" if text in ("0", "100") else f"{text} %"
 

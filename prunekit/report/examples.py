@@ -87,9 +87,10 @@ def _tables(study: LoadedStudy) -> Iterator[pa.Table]:
     for population in arrays.populations.values():
         members, examples = len(population.seeds), len(arrays.ids)
         example = pa.array(np.tile(np.arange(examples), members))
+        label = pa.array(np.tile(arrays.labels, members), mask=np.full(members * examples, not arrays.labelled))
         columns = [
             ids.take(example),
-            classes.take(pa.array(np.tile(arrays.labels, members))),
+            classes.take(label),
             pa.repeat(population.name, members * examples),
             pa.array(np.repeat(np.asarray(population.seeds, dtype=np.int64), examples)),
             classes.take(pa.array(population["prediction"].ravel())),

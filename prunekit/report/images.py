@@ -39,6 +39,8 @@ class ExampleImages:
 
     def _read(self) -> Split:
         plan, name = self._plan, self._plan["data"]["name"]
+        if not plan["data"].get("images", True):
+            raise NoImagesError("the recipe names no data: of the examples nothing but predictions is known")
         recipe = self._store.load_recipe(plan["identity"])
         try:
             known = registry.with_files([Path(file) for file in plan.get("plugin_files", [])])

@@ -12,7 +12,9 @@ from pydantic import ValidationError
 
 from prunekit.comparison import Comparison
 from prunekit.errors import InputError, describe_problem
+from prunekit.observations import BASE
 from prunekit.observed import Place
+from prunekit.plans import is_predicted, shown_seeds
 from prunekit.protocols import Measure
 from prunekit.registry import Registry, registry
 from prunekit.report.arrays import About, ArrayPopulation, ArrayStudy, LoadedStudy, Published
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 
 ALL = "all"
 """Stands for every measure."""
+
+NOT_GIVEN = "(not given)"
+"""The true class of examples of which nobody said it."""
 
 Records = dict[str, dict[int, dict[str, Any]]]
 """What was recorded of the finished members, by population and seed."""
@@ -94,17 +99,25 @@ def _load(store: Store, plan: dict[str, Any], measures: list[Measure], known: Re
     split = plan["data"]["split"]
     records = {name: _records(store, block["members"], split) for name, block in plan["populations"].items()}
     shown = _shown(store, plan, records)
-    first, seeds = next(iter(shown)), list(next(iter(shown.values())))
-    keys = {name: [plan["populations"][name]["members"][str(seed)][-1] for seed in seeds] for name in shown}
+    first = next(iter(shown))
+    seeds = sorted({seed for members in shown.values() for seed in members})
+    keys = {name: [plan["populations"][name]["members"][str(seed)][-1] for seed in shown[name]] for name in shown}
     stored = {name: StoredColumns(store, keys[name], split, measures, known) for name in shown}
-    unobserved = {measure for columns in stored.values() for measure in columns.unobserved}
     places = _places(plan)
     populations = {
         name: ArrayPopulation(
-            name, tuple(seeds), _sparsity(members), stored[name], place=places.get(name), noted=stored[name].notes
+            name,
+            tuple(members),
+            _sparsity(plan["populations"][name], members),
+            stored[name],
+            place=places.get(name),
+            noted=stored[name].notes,
         )
         for name, members in shown.items()
     }
+    labelled = all(record.get("labelled", True) for members in shown.values() for record in members.values())
+    classes = next(iter(shown[first].values()))["classes"]
+    left_out = dict(_left_out(plan, measures, stored, labelled))
     examples = store.load_observation(keys[first][0], split, columns=NAMES)
 
     def relate(reference: str, pruned: str) -> Comparison:
@@ -112,20 +125,26 @@ def _load(store: Store, plan: dict[str, Any], measures: list[Measure], known: Re
 
     return LoadedStudy(
         name=plan["study"],
-        data={"name": plan["data"]["name"], "split": split, "examples": len(examples["label"])},
+        data={
+            "name": plan["data"]["name"],
+            "split": split,
+            "examples": len(examples["label"]),
+        },
+        unit="images" if plan["data"].get("images", True) else "examples",
         columns=ArrayStudy(
-            classes=tuple(shown[first][seeds[0]]["classes"]),
+            classes=(*classes, *([] if labelled else [NOT_GIVEN])),
             ids=tuple(examples["example_id"]),
-            labels=examples["label"].astype(np.int64),
+            labels=examples["label"].astype(np.int64) if labelled else np.full(len(examples["label"]), len(classes)),
             populations=populations,
+            labelled=labelled,
         ),
         comparisons=[
             relate(each["reference"], each["pruned"])
             for each in plan["comparisons"]
             if {each["reference"], each["pruned"]} <= populations.keys()
         ],
-        measures=[measure for measure in measures if measure.name not in unobserved],
-        notes=[*_notes(plan, records, seeds), *map(_left_out, sorted(unobserved))],
+        measures=[measure for measure in measures if measure.name not in left_out],
+        notes=[*_notes(plan, records, shown), *_left_out_notes(left_out)],
         readings=plan.get("readings", []),
         places=places,
         about=_about(store, plan, records, seeds),
@@ -140,14 +159,13 @@ def _shown(store: Store, plan: dict[str, Any], records: Records) -> Records:
 
     Raises InputError where there are none, and where members were observed on different examples.
     """
-    started = {name: members for name, members in records.items() if members}
-    if not started:
-        raise InputError(f"{store.root}: no member of {plan['study']} is finished yet: `prunekit run` the recipe first")
-    seeds = sorted(set.intersection(*(set(members) for members in started.values())))
+    seeds = shown_seeds(plan, records)
     if not seeds:
+        raise InputError(f"{store.root}: no member of {plan['study']} is finished yet: `prunekit run` the recipe first")
+    if not all(seeds.values()):
         raise InputError(f"{store.root}: no seed of {plan['study']} is finished in all populations yet")
-    shown = {name: {seed: members[seed] for seed in seeds} for name, members in started.items()}
-    ids = next(iter(shown.values()))[seeds[0]]["ids"]
+    shown = {name: {seed: records[name][seed] for seed in seeds[name]} for name in seeds}
+    ids = next(record["ids"] for members in shown.values() for record in members.values())
     for name, members in shown.items():
         for seed, record in members.items():
             if record["ids"] != ids:
@@ -155,25 +173,56 @@ def _shown(store: Store, plan: dict[str, Any], records: Records) -> Records:
     return shown
 
 
-def _sparsity(members: Mapping[int, dict[str, Any]]) -> float:
-    zeros = [record["zeros"] for record in members.values()]
-    return float(np.mean([each["zeros"] / each["total"] for each in zeros]))
+def _sparsity(block: Mapping[str, Any], members: Mapping[int, dict[str, Any]]) -> float:
+    """Return the mean share of zeros, counted; of predictions what the recipe says, NaN where it says nothing."""
+    counted = [zeros for record in members.values() if (zeros := record["zeros"]) is not None]
+    if counted:
+        return float(np.mean([each["zeros"] / each["total"] for each in counted]))
+    said = block.get("sparsity")
+    return float("nan") if said is None else float(said)
 
 
-def _left_out(measure: str) -> str:
-    return (
-        f"{measure}: left out, as some of the members that it looks at were not observed; "
-        f"`prunekit report --measure {measure}` does it"
-    )
+def _left_out(
+    plan: dict[str, Any], measures: Sequence[Measure], stored: Mapping[str, StoredColumns], labelled: bool
+) -> Iterator[tuple[str, str]]:
+    """Yield the measures that have nothing to go by, and why."""
+    predicted = [name for name in stored if is_predicted(plan, name)]
+    unobserved = {measure for name in stored if name not in predicted for measure in stored[name].unobserved}
+    lacking: dict[str, list[str]] = {"label": [] if labelled else list(stored)}
+    for column in BASE:
+        lacking[column] = [name for name, columns in stored.items() if column not in columns]
+    for measure in measures:
+        without = {column: names for column in measure.needs if (names := lacking.get(column))}
+        if predicted and measure.needs_networks:
+            yield measure.name, f"{_given(predicted)} as predictions, and there is no network to look at"
+        elif without:
+            column, names = next(iter(without.items()))
+            yield measure.name, f"{_given(names)} without the {column} of the examples"
+        elif measure.name in unobserved:
+            yield (
+                measure.name,
+                "some of the members that it looks at were not observed; "
+                f"`prunekit report --measure {measure.name}` does it",
+            )
+
+
+def _left_out_notes(left_out: Mapping[str, str]) -> Iterator[str]:
+    """Yield a note per reason."""
+    for reason in dict.fromkeys(left_out.values()):
+        yield f"{', '.join(name for name in left_out if left_out[name] == reason)}: left out: {reason}"
+
+
+def _given(populations: Sequence[str]) -> str:
+    return f"{' and '.join(populations)} {'were' if len(populations) > 1 else 'was'} given"
 
 
 def _about(store: Store, plan: dict[str, Any], records: Records, seeds: list[int]) -> About:
     recipe = store.load_recipe(plan["identity"])
-    model = recipe["model"]
+    model = recipe.get("model")
     return About(
         description=plan["description"],
         recipe=recipe,
-        model=model if isinstance(model, str) else model["name"],
+        model="" if model is None else model if isinstance(model, str) else model["name"],
         seeds=tuple(seeds),
         machines=tuple(
             f"{device} {name}, torch {torch}, prunekit {prunekit}"
@@ -193,6 +242,9 @@ def _comparison(plan: dict[str, Any], reference: str, pruned: str, finished: set
     control = blocks[pruned]["control"]
     # Members of one seed share their initial weights and the order of their batches, if not a trained ancestor.
     paired = blocks[reference]["initial"] == blocks[pruned]["initial"]
+    for each in plan["comparisons"]:
+        if (each["reference"], each["pruned"]) == (reference, pruned) and each.get("paired") is not None:
+            paired = each["paired"]
     return Comparison(reference, pruned, control if control in finished - {reference} else None, paired)
 
 
@@ -222,7 +274,7 @@ def _numbers(said: Any) -> Number | dict[str, Number]:
     return Number(*(said if isinstance(said, list) else [said]))
 
 
-def _notes(plan: dict[str, Any], records: Records, seeds: list[int]) -> list[str]:
+def _notes(plan: dict[str, Any], records: Records, shown: Records) -> list[str]:
     """Return what a reader must know before the numbers."""
     notes = []
     for name, members in records.items():
@@ -230,7 +282,11 @@ def _notes(plan: dict[str, Any], records: Records, seeds: list[int]) -> list[str
         if len(members) < asked:
             notes.append(f"{name}: {len(members)} of {asked} members are finished")
     if notes:
-        notes.append(f"the report covers the {len(seeds)} seeds that are finished in every population shown")
+        seeds = len(next(iter(shown.values())))
+        notes.append(f"the report covers the {seeds} seeds that are finished in every population shown")
+    for name, members in records.items():
+        if unused := sorted({column for record in members.values() for column in record.get("unused", ())}):
+            notes.append(f"{name}: not looked at in its files: {', '.join(unused)}")
     for name, members in records.items():
         emptied = [layer for record in members.values() for layer in record["emptied"]]
         for layer in dict.fromkeys(emptied):

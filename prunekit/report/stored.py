@@ -96,6 +96,9 @@ class StoredColumns(Mapping[str, NDArray[Any]]):
             self._read |= {name: np.stack([member[name] for member in members]) for name in columns}
         return self._read[column]
 
+    def __contains__(self, column: object) -> bool:
+        return column in self._files  # Mapping's own would read it
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._files)
 

@@ -91,7 +91,7 @@ def test_the_control_stands_beside_the_pruned():
     populations = study(dense=DENSE, sparse=SPARSE, control=DENSE)
     table = Accuracy().summarise(populations, [Comparison("dense", "sparse", "control", True)]).tables[1]
     assert [column.name for column in table.columns] == [
-        "Class", "Images", "dense", "sparse", "control", "Change, points"
+        "Class", "Examples", "dense", "sparse", "control", "Change, points"
     ]  # fmt: skip
     assert table.rows[0] == ("cat", 2, *map(pytest.approx, (5 / 6, 2 / 6, 5 / 6, -50.0)))
 

@@ -256,19 +256,19 @@ def test_a_study_without_comparisons_has_churn_alone():
 
 def test_certainty_holds_churn_against_that_of_two_seeds():
     assert summarise(dense=DENSE, sparse=SPARSE).certainty == [
-        "a member of dense and that of sparse with the same seed differ on 33.3 % of the images, "
+        "a member of dense and that of sparse with the same seed differ on 33.3 % of the examples, "
         "two members of dense on 33.3 %"
     ]
 
 
 def test_certainty_does_not_speak_of_one_seed_where_seeds_pair_no_members():
     (clause,) = summarise(paired=False, dense=DENSE, sparse=SPARSE).certainty
-    assert clause.startswith("a member of dense and one of sparse differ on 44.4 % of the images, ")
+    assert clause.startswith("a member of dense and one of sparse differ on 44.4 % of the examples, ")
 
 
 def test_certainty_says_that_one_member_cannot_tell():
     (clause,) = summarise(dense=DENSE[:1], sparse=SPARSE[:1]).certainty
-    assert clause.endswith("on 25.0 % of the images, and as dense has one member, nobody knows what a seed changes")
+    assert clause.endswith("on 25.0 % of the examples, and as dense has one member, nobody knows what a seed changes")
 
 
 @pytest.mark.parametrize(

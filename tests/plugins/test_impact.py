@@ -21,7 +21,7 @@ from prunekit.plugins.measures._impact import (
 WORDS = Words("recall", "class", "classes")
 COMPARISON = Comparison("dense", "sparse", None, False)
 
-NOBODY = "no class is known to have lost more than the images as a whole"
+NOBODY = "no class is known to have lost more than the examples as a whole"
 
 
 def accuracies(groups, overall=None):
@@ -145,9 +145,11 @@ def test_classes_that_could_not_be_tested_are_counted():
     assert whom(half) == f"{NOBODY} (1 not tested, as members do not differ there)"
 
 
-def test_one_member_says_nothing_of_classes():
+def test_one_member_says_which_class_fell_furthest_and_tests_nothing():
     found = impact([[0.5, 0.8]], [[0.1, 0.8]])
-    assert whom(found) == "with one member nothing can be said of classes"
+    untold = "with one member nothing tells what it does to classes from what another seed does"
+    assert whom(found) == f"class c0 fell furthest (recall −40.0 points, accuracy overall −20.0 points), but {untold}"
+    assert whom(impact([[0.5, 0.8]], [[0.5, 0.8]])) == untold
     assert found.totals() == {"most": None, "lost": 0, "significant": 0}
     assert found.entry(0) == {
         "beyond_overall": pytest.approx(-0.2), "p": None, "adjusted_p": None, "own_adjusted_p": None

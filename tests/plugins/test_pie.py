@@ -209,7 +209,7 @@ def test_a_clause_says_that_there_is_more_than_noise_where_p_allows_it():
     summary = summarise(dense=dense, sparse=sparse, control=dense)
     expected = f"{summary.comparisons[0]['expected']:.0f}"
     assert summary.clauses == [
-        f"40 of 1,240 test images changed their modal label where seed noise alone changes {expected} (p = 0.0039); "
+        f"40 of 1,240 test examples changed their modal label where seed noise alone changes {expected} (p = 0.0039); "
         "fine-tuning without pruning changes none"
     ]
 
@@ -221,7 +221,7 @@ def test_a_clause_claims_nothing_where_p_does_not_allow_it():
     found = summary.comparisons[0]
     assert found["p"] > 0.05
     assert summary.clauses[0].startswith(
-        f"{found['count']} of 90 test images changed their modal label, no more than seed noise alone can give ("
+        f"{found['count']} of 90 test examples changed their modal label, no more than seed noise alone can give ("
     )
 
 
@@ -229,7 +229,7 @@ def test_a_clause_says_so_where_the_votes_moved_though_the_count_is_no_larger():
     dense, sparse = np.zeros((9, 30), int), np.zeros((9, 30), int)
     sparse[:, :5] = 1  # every member changes its mind about five examples
     assert summarise(dense=dense, sparse=sparse).clauses == [
-        "5 of 30 test images changed their modal label, a number that seed noise alone can give (5 expected, p = 1), "
+        "5 of 30 test examples changed their modal label, a number that seed noise alone can give (5 expected, p = 1), "
         "but vote shares moved further than seed noise moves them (p = 0.0039)"
     ]
 
@@ -245,7 +245,7 @@ def test_a_clause_says_that_so_few_members_cannot_tell():
 
 @pytest.mark.parametrize(
     ("changed", "start"),
-    [(0, "none of 4 test images changed its modal label"), (1, "1 of 4 test images changed its modal label")],
+    [(0, "none of 4 test examples changed its modal label"), (1, "1 of 4 test examples changed its modal label")],
 )
 def test_a_clause_counts_in_words_that_fit(changed, start):
     sparse = np.zeros((1, 4), int)

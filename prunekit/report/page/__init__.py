@@ -14,7 +14,7 @@ from prunekit.report.build import MOST_IN_FULL, Report
 from prunekit.report.cells import MARK, MARKED, is_marked
 from prunekit.report.files import check_file, replacing
 from prunekit.report.page.answer import answer_of_all, answers
-from prunekit.report.page.asked import described, facts, population_table
+from prunekit.report.page.asked import described, facts, population_table, premise
 from prunekit.report.page.gallery import Gallery, build_gallery
 from prunekit.report.page.limits import limits
 from prunekit.report.page.parts import shown_table
@@ -65,6 +65,7 @@ def _context(study: LoadedStudy, report: Report, comparisons: Sequence[Compariso
         "name": study.name,
         "about": study.about,
         "facts": facts(study, comparisons),
+        "premise": premise(study),
         "compared": "; ".join(described(comparisons)) if len(names) <= MOST_IN_FULL else "",
         "contents": contents,
         "comparisons": names,

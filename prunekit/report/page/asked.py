@@ -21,16 +21,34 @@ def facts(study: LoadedStudy, comparisons: Sequence[Comparison]) -> dict[str, st
     """Return what the study is about, at a glance."""
     populations = study.columns.populations
     names = {name for each in comparisons for name in (each.reference, each.pruned)} or populations.keys()
-    pruned = [populations[name].sparsity for name in names if populations[name].sparsity > 0]
+    pruned = [populations[name].sparsity for name in names if populations[name].sparsity != 0]
     found = {
         "Data": study.data["name"],
-        f"{study.data['split'].capitalize()} images": f"{study.data['examples']:,}",
+        f"{study.data['split'].capitalize()} {study.unit}": f"{study.data['examples']:,}",
         "Classes": f"{len(study.columns.classes):,}",
         "Network": study.about.model,
         "Members per population": ends([len(populations[name].seeds) for name in names]),
         "Weights pruned": shares(pruned) if pruned else "none",
     }
     return {fact: value for fact, value in found.items() if value}
+
+
+def premise(study: LoadedStudy) -> str:
+    """Return what the reader of a comparison takes for granted."""
+    members = (
+        "Each population is a number of networks, its members, that were made in the same way and differ in their seed "
+        "alone."
+    )
+    if study.made_elsewhere:
+        members = (
+            f"The members of {' and '.join(study.made_elsewhere)} were made elsewhere, a file for each; that those of "
+            "a population differ in their seed alone is for whoever made them to know."
+        )
+    never = "" if study.made_elsewhere else ", which training never sees"
+    return (
+        f"{members} A comparison holds a pruned population against a reference: what do both say about the same "
+        f"{study.unit}{never}?"
+    )
 
 
 def ends(numbers: Sequence[int]) -> str:
@@ -40,7 +58,8 @@ def ends(numbers: Sequence[int]) -> str:
 
 
 def shares(numbers: Sequence[float]) -> str:
-    """Return ``90 %``, or ``30 % to 99 %`` where they differ."""
+    """Return ``90 %``, or ``30 % to 99 %`` where they differ; what is unknown, as NaN, is left out unless all is."""
+    numbers = [each for each in numbers if each == each] or list(numbers)
     low, high = percent(min(numbers)), percent(max(numbers))
     return low if low == high else f"{low} to {high}"
 
@@ -59,6 +78,7 @@ def population_table(study: LoadedStudy) -> Table:
     for name, population in study.columns.populations.items():
         block = blocks.get(name, {})
         stages = "; ".join(_stage(stage, options) for stage, options in block.get("stages", {}).items())
+        stages = stages or ", ".join(block.get("checkpoints") or block.get("predictions") or ())
         together = f"{population.place.group}: " if population.place else name
         alike.setdefault((together, block.get("from") or ABSENT, stages or ABSENT), []).append(population)
     rows: list[tuple[Value, ...]] = [

@@ -28,10 +28,10 @@ class Gallery:
     """What the script of the page shows."""
 
     data: dict[str, Any]
-    """JSON: classes; ids and labels of the examples; width, height and columns of their thumbnails in the sheets, which
-    are data URIs in the same order, and whether they are exact; comparisons, each with its numbers of members, how many
-    examples changed in all, and its cards (example, label before, label after, share before, share after, change), the
-    largest change first."""
+    """JSON: classes; ids and labels of the examples, and whether these are known; width, height and columns of their
+    thumbnails in the sheets, which are data URIs in the same order, and whether they are exact; comparisons, each with
+    its numbers of members, how many examples changed in all, and its cards (example, label before, label after,
+    share before, share after, change), the largest change first."""
     no_images: str
     """Why there are no images; "" where there are."""
 
@@ -62,6 +62,7 @@ def build_gallery(
         "classes": list(columns.classes),
         "ids": [columns.ids[i] for i in order],
         "labels": columns.labels[order].tolist(),
+        "labelled": columns.labelled,
         "width": packed.width,
         "height": packed.height,
         "columns": COLUMNS,

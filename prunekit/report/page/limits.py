@@ -17,13 +17,14 @@ def limits(study: LoadedStudy, report: Report, comparisons: Sequence[Comparison]
     populations = study.columns.populations
     names = {name for each in comparisons for name in (each.reference, each.pruned)}
     if names:
-        yield _members(report, [len(populations[name].seeds) for name in names])
+        yield _members(report, [len(populations[name].seeds) for name in names], study.made_elsewhere)
     yield from _many(report)
     yield (
-        f"One data set: {study.data['examples']:,} {study.data['split']} images of {study.data['name']}. What holds "
-        "for them need not hold for other images, and least of all for images unlike them."
+        f"One data set: {study.subject}. What holds for them need not hold for other {study.unit}, and least of all "
+        f"for {study.unit} unlike them."
     )
-    yield "One architecture: another may forget other examples."
+    if study.about.model:
+        yield "One architecture: another may forget other examples."
     if any(report.exemplars):
         yield (
             "An example that changed is not an error: the true label plays no part in finding it. Some of them are "
@@ -41,13 +42,15 @@ def limits(study: LoadedStudy, report: Report, comparisons: Sequence[Comparison]
         )
 
 
-def _members(report: Report, sizes: Sequence[int]) -> str:
+def _members(report: Report, sizes: Sequence[int], made_elsewhere: Sequence[str]) -> str:
     if min(sizes) == 1:
         return (
             "One network per population: another seed may differ from it as much as the pruned network does, and "
             "nothing here can tell the two apart."
         )
     text = f"{ends(sizes)} members per population, which differ in their seeds alone"
+    if made_elsewhere:
+        text += f" if they were made so: of {' and '.join(made_elsewhere)} prunekit knows the files"
     reached = [(number.smallest_p, name) for name, number in _tested(report) if number.smallest_p is not None]
     if not reached:
         return f"{text}: another way to train them, or other training images, are other sources of change."

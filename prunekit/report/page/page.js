@@ -47,7 +47,7 @@
   if (!$("#gallery-data")) return;
   const data = JSON.parse($("#gallery-data").textContent);
   const PAGE = matchMedia("(max-width: 40rem)").matches ? 16 : 30;
-  const OUTCOMES = ["now wrong", "now right", "wrong before and now"];
+  const OUTCOMES = ["now wrong", "now right", "wrong before and now", "nobody said it"];
   const cards = $("#cards");
   const [ofClass, direction, outcome, order, search] = ["#of-class", "#direction", "#outcome", "#order", "#search"].map((id) => $(id));
   let found = []; // what passes the filters, in order
@@ -56,7 +56,7 @@
 
   const read = ([example, before, after, shareBefore, shareAfter, change]) => {
     const label = data.labels[example];
-    const result = before === label ? 0 : after === label ? 1 : 2;
+    const result = !data.labelled ? 3 : before === label ? 0 : after === label ? 1 : 2;
     return { example, label, before, after, shareBefore, shareAfter, change, result, id: data.ids[example] };
   };
   const comparison = () => data.comparisons[chosen()];

@@ -1,0 +1,89 @@
+"""A classifier of one's own."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import sys
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import Field, field_validator, model_validator
+from torch import nn
+
+from prunekit import ImageShape, InputError, did_you_mean, register, split_classifier
+
+from ._normalisation import Normalised
+
+
+@register("import")
+class Imported(Normalised):
+    """A function of yours that returns a classifier, images to logits; its last linear layer is the head.
+
+    In a recipe ``{import: my_package.models:build, num_classes: 10}``, without a name: what is no option below is an
+    argument of the function. The module is looked for where Python looks, and in the working folder.
+    """
+
+    whole: ClassVar[bool] = True
+
+    target: str = Field(alias="import", pattern=r"^[\w.]+:\w+$")
+    """``module:function``; a class is one, too."""
+    arguments: dict[str, Any] = {}
+    """What the function is called with."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_keys(cls, values: Any) -> Any:
+        """Refuse none: every other key is an argument."""
+        if not isinstance(values, dict):
+            return values
+        own = {field.alias or name for name, field in cls.model_fields.items()}
+        given = {key: value for key, value in values.items() if key not in own}
+        rest = {key: value for key, value in values.items() if key in own}
+        return {**rest, "arguments": {**rest.get("arguments", {}), **given}} if given else rest
+
+    @field_validator("target")
+    @classmethod
+    def _found(cls, value: str) -> str:
+        _find(value)
+        return value
+
+    @property
+    def foreign_code(self) -> str | None:
+        """Digest of the module's file; None of one that is installed."""
+        file = getattr(sys.modules[_find(self.target).__module__], "__file__", None)
+        if file is None or "-packages" in file:
+            return None
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+
+    def build(self, images: ImageShape) -> nn.Module:
+        """Return what comes before the classifier's last linear layer."""
+        return split_classifier(self.classifier(images, 0), images)[0]
+
+    def classifier(self, images: ImageShape, classes: int) -> nn.Module:
+        """Return what the function makes. Raises InputError where it fails, or makes no torch.nn.Module."""
+        try:
+            made = _find(self.target)(**self.arguments)
+        except Exception as error:
+            raise InputError(f"{self.target} fails: {type(error).__name__}: {error}") from error
+        if not isinstance(made, nn.Module):
+            raise InputError(f"{self.target} returns a {type(made).__name__}: expected a torch.nn.Module")
+        return made
+
+
+def _find(target: str) -> Any:
+    """Return the function that ``module:function`` names. Raises ValueError in one line."""
+    module, _, name = target.partition(":")
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)  # last, so that nothing there stands in for a library
+    try:
+        found = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        where = f"there is no module {error.name!r} (looked for where Python looks, and in the working folder)"
+        raise ValueError(where) from None
+    except Exception as error:
+        raise ValueError(f"{module} cannot be imported: {type(error).__name__}: {error}") from error
+    if not callable(getattr(found, name, None)):
+        known = [each for each in dir(found) if callable(getattr(found, each)) and not each.startswith("_")]
+        raise ValueError(f"{module} has no function {name!r}{did_you_mean(name, known)}")
+    return getattr(found, name)
