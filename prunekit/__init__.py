@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from prunekit.pruner import Pruner, prune
     from prunekit.registry import register
     from prunekit.runner import run
+    from prunekit.sparse import load_sparse, save_sparse
     from prunekit.splits import stratified_split
     from prunekit.state import undisturbed
     from prunekit.tables import LEVEL, Column, Headline, Number, Summary, Table
@@ -122,9 +123,11 @@ __all__ = [
     "TrainableNetwork",
     "available_cores",
     "did_you_mean",
+    "load_sparse",
     "prune",
     "register",
     "run",
+    "save_sparse",
     "split_classifier",
     "stratified_split",
     "tell_progress",
@@ -147,6 +150,7 @@ _LIGHTEST_FIRST = (
     "state",
     "classifiers",
     "pruner",
+    "sparse",
 )
 
 

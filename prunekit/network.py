@@ -16,10 +16,12 @@ from prunekit import seeds
 from prunekit.classifiers import split_classifier
 from prunekit.data import DeviceData
 from prunekit.errors import InputError, PrunekitError
+from prunekit.foreign import read_state_dict
 from prunekit.layers import layers_of
 from prunekit.observed import Layer, Part, PastStage, Representation
 from prunekit.probes import representations
 from prunekit.protocols import Backbone, DataSummary, ImageShape
+from prunekit.weights import load_into
 
 
 class Network(nn.Module):
@@ -102,8 +104,6 @@ def load_checkpoint(network: Network, backbone: Backbone, summary: DataSummary, 
 
     Raises InputError, naming the file, where it cannot be read or does not fit.
     """
-    from prunekit.foreign import load_into, read_state_dict
-
     state = read_state_dict(path)
     own = dict.fromkeys(name.partition(".")[0] for name in state)
     classifier = None

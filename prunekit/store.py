@@ -24,7 +24,8 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from prunekit.errors import InputError, PrunekitError, did_you_mean
+from prunekit.errors import InputError, did_you_mean
+from prunekit.files import write_whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -286,10 +287,10 @@ def _publish(path: Path, files: Mapping[str, bytes], record: Mapping[str, Any]) 
     path.parent.mkdir(parents=True, exist_ok=True)
     sums = {}
     for name, content in files.items():
-        _replace(path.parent / name, content)
+        write_whole(path.parent / name, content)
         sums[name] = hashlib.sha256(content).hexdigest()
     body = {**record, "files": sums}
-    _replace(path, json.dumps({**body, "sha256": digest(body)}, indent=1, ensure_ascii=False).encode())
+    write_whole(path, json.dumps({**body, "sha256": digest(body)}, indent=1, ensure_ascii=False).encode())
 
 
 def _as_numpy(array: Any) -> NDArray[Any]:
@@ -301,17 +302,6 @@ def _as_numpy(array: Any) -> NDArray[Any]:
     if pa.types.is_integer(array.type) or pa.types.is_floating(array.type):
         return np.from_dlpack(array)
     return np.asarray(array.to_pylist(), dtype=object)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        draft.write_bytes(content)
-        os.replace(draft, path)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise PrunekitError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _checked(path: Path) -> dict[str, Any] | None:
