@@ -174,17 +174,18 @@ def merge(base: Node, over: Node, *, root: bool = True) -> Node:
     """Return ``base`` with what ``over`` says: mappings merge key by key, anything else replaces.
 
     A null takes a key away: it stays until :func:`without_nulls`, for what is merged may be merged again. A mapping
-    that changes a plugin's ``name`` replaces its block; a mapping without a name adds options to a plugin that ``base``
-    names by text alone. The name of the recipe itself (``root``) is no plugin's.
+    that changes a plugin's ``name``, or what it ``import``s, replaces its block; a mapping without either adds options
+    to a plugin that ``base`` names by text alone. The name of the recipe itself (``root``) is no plugin's.
     """
     if not isinstance(over.value, dict):
         return over
     below = base.value
-    if isinstance(below, str) and "name" not in over.value:
+    named = _name(over.value)
+    if isinstance(below, str) and named is None:
         below = {"name": base}
     if not isinstance(below, dict):
         return over
-    if not root and "name" in over.value and _name(below) != _name(over.value):
+    if not root and named is not None and _name(below) != named:
         return over
     merged = dict(below)
     for key, node in over.value.items():
@@ -193,7 +194,7 @@ def merge(base: Node, over: Node, *, root: bool = True) -> Node:
 
 
 def _name(block: dict[str, Node]) -> Any:
-    return block["name"].value if "name" in block else None
+    return next((block[key].value for key in ("name", "import") if key in block), None)
 
 
 def without_nulls(node: Node) -> Node:

@@ -29,6 +29,8 @@ def outline(study: Study, store: Store, *, jobs: int | None = None, device: str 
     they cannot be told. Raises InputError as :func:`count_targets` does.
     """
     network = blueprint(study) if study.recipe.has_networks else None
+    if network is not None:
+        check_checkpoints(study, network, store)
     targets = {} if network is None else count_targets(study, network)
     memory = None if network is None else _estimates(network, study, device)
     return {
@@ -231,6 +233,22 @@ def count_targets(study: Study, network: Network) -> dict[tuple[str, str], int]:
                 raise study.source.error(path, f"{prune.criterion.name}: {error}") from None
             counts[name, stage.name] = sum(target.parameter.numel() for target in targets)
     return counts
+
+
+def check_checkpoints(study: Study, network: Network, store: Store) -> None:
+    """Raise InputError (file, line, key) where weights that the store lacks cannot be read, or do not fit the network.
+
+    Puts them into ``network``, one after the other.
+    """
+    from prunekit.network import load_checkpoint
+
+    for name, population in study.populations.items():
+        if study.recipe.populations[name].checkpoints is None:
+            continue
+        for member, file in zip(population.members, population.files, strict=True):
+            if not (member.keys and store.has_stage(member.key)):
+                with study.source.blaming(("populations", name, "checkpoints")):
+                    load_checkpoint(network, study.recipe.backbone, study.data, file.path)
 
 
 def _files_of(measures: Sequence[Measure], study: Study) -> list[str]:

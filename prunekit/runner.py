@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from prunekit.capacity import choose_device, default_jobs, free_memory, memory_warning
 from prunekit.errors import InputError, PrunekitError
-from prunekit.outline import SPLIT, blueprint, count_targets, describe, estimate_disk
+from prunekit.outline import SPLIT, blueprint, check_checkpoints, count_targets, describe, estimate_disk
 from prunekit.pool import OBSERVE, Event, Listener, Pool, Task, preparing
 from prunekit.protocols import Measure
 from prunekit.recipe import load
@@ -88,6 +88,7 @@ def execute(
         return replace(result, done=recorded)
     chosen = choose_device(device)
     network = blueprint(study)
+    check_checkpoints(study, network, store)
     count_targets(study, network)
     tasks = plan_tasks(study, store, tell)
     check_disk(study, network, store, tasks)

@@ -27,6 +27,14 @@ class Normalised(Backbone):
         return self
 
     @property
+    def reading(self) -> str | None:
+        """Say what images are normalised with, where it is said."""
+        if self.mean is None or self.std is None:
+            return None
+        mean, std = (", ".join(f"{each:g}" for each in numbers) for numbers in (self.mean, self.std))
+        return f"images are normalised with mean {mean} and standard deviation {std}"
+
+    @property
     def normalisation(self) -> tuple[Sequence[float], Sequence[float]] | None:
         """Mean and standard deviation per channel; None for those of the training images."""
         return None if self.mean is None or self.std is None else (self.mean, self.std)
