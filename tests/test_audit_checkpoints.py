@@ -73,9 +73,8 @@ def folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
         save_file(mine(0).state_dict(), "dense-0.pt")
-        torch.save(
-            {"epoch": 3, "state_dict": {f"module.{k}": v for k, v in mine(1).state_dict().items()}}, "dense-1.pt"
-        )
+        wrapped = {f"module.{name}": value for name, value in mine(1).state_dict().items()}
+        torch.save({"epoch": 3, "state_dict": wrapped}, "dense-1.pt")
         for seed in (0, 1):
             model = mine(seed)
             prunekit.Pruner(model, sparsity=0.5).finalize()
