@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from math import isfinite
 from pathlib import Path
@@ -18,6 +18,7 @@ from prunekit import protocols
 from prunekit.documents import KeyPath, Node, assignment, merge, read
 from prunekit.errors import InputError, describe_problem, did_you_mean
 from prunekit.expansion import Repetition, inherited, repeated
+from prunekit.portion import checked
 from prunekit.protocols import Options
 from prunekit.registry import Registry, registry
 from prunekit.stages import START, OfKind, PruneStage, Stage, TrainStage, stage_kind
@@ -137,6 +138,8 @@ class Source:
     registry: Registry
     repetitions: Mapping[str, Repetition]
     """Where the populations that ``for`` made stand, by name."""
+    seeds: int | range | None = None
+    """How many members were asked for where the recipe was loaded, or which; None: those of the recipe."""
 
     def error(self, path: KeyPath, message: str) -> InputError:
         """Return an error about a key of the recipe."""
@@ -178,16 +181,27 @@ def load(
     *,
     profile: str | None = None,
     assignments: Sequence[str] = (),
-    seeds: int | None = None,
+    seeds: int | range | None = None,
 ) -> Source:
-    """Read, merge and validate a recipe. Raises InputError: file, line, key, what was expected, nearest name."""
+    """Read, merge and validate a recipe. Raises InputError: file, line, key, what was expected, nearest name.
+
+    ``seeds`` is how many members there are, or which of them are asked for: the recipe then has as many as it says, or
+    more where the part reaches beyond.
+    """
     node = _extended(locate(recipe), ())
     node = _with_profile(node, profile)
     for text in assignments:
         node = _assigned(node, text)
-    if seeds is not None:
-        node = merge(node, Node({"seeds": Node(seeds, "--seeds")}, node.origin, node.line))
-    return validate(node)
+    if seeds is not None and not isinstance(seeds, range):
+        node = _with_seeds(node, seeds)
+    source = validate(node)
+    if isinstance(seeds, range) and checked(seeds).stop > source.recipe.seeds:
+        source = validate(_with_seeds(node, seeds.stop))
+    return replace(source, seeds=seeds)
+
+
+def _with_seeds(node: Node, count: int) -> Node:
+    return merge(node, Node({"seeds": Node(count, "--seeds")}, node.origin, node.line))
 
 
 def _extended(path: Path, below: tuple[Path, ...]) -> Node:

@@ -14,6 +14,7 @@ from prunekit.outline import SPLIT, blueprint, count_targets, describe, estimate
 from prunekit.pool import OBSERVE, Event, Listener, Pool, Task, preparing
 from prunekit.protocols import Measure
 from prunekit.recipe import load
+from prunekit.sharing import Work, at_work, save_plan
 from prunekit.stages import PruneStage, TrainStage, as_recipe
 from prunekit.store import DamagedError, Store, default_root
 from prunekit.study import Member, PlannedStage, Study, observers, resolve
@@ -46,7 +47,7 @@ def run(
     *,
     profile: str | None = None,
     assignments: Sequence[str] = (),
-    seeds: int | None = None,
+    seeds: int | range | None = None,
     jobs: int | None = None,
     out: str | Path | None = None,
     device: str | None = None,
@@ -54,10 +55,10 @@ def run(
 ) -> RunResult:
     """Run a recipe: train, prune and observe every member that the store lacks.
 
-    ``recipe`` is a path or the name of a shipped recipe; ``assignments`` are ``a.b=value``; ``out`` defaults to
-    ``PRUNEKIT_RUNS`` or ``./runs``; ``jobs`` to one process per core, fewer on a GPU or where memory is short. Failed
-    members are in the result, the others are finished all the same. Raises InputError before any work where the recipe
-    is refused.
+    ``recipe`` is a path or the name of a shipped recipe; ``assignments`` are ``a.b=value``; ``seeds`` is how many
+    members a population has, or, as a range, which of them this run does; ``out`` defaults to ``PRUNEKIT_RUNS`` or
+    ``./runs``; ``jobs`` to one process per core, fewer on a GPU or where memory is short. Failed members are in the
+    result, the others are finished all the same. Raises InputError before any work where the recipe is refused.
     """
     source = load(recipe, profile=profile, assignments=assignments, seeds=seeds)
     study = resolve(source)
@@ -80,12 +81,20 @@ def execute(
     chosen = choose_device(device)
     if study.fingerprint is None:
         study = _prepared(study, tell)
-    assert study.fingerprint is not None  # _prepared sees to it
     network = blueprint(study)
     count_targets(study, network)
+    with at_work(store, study.identity, (key for member in study.members() for key in member.keys)) as work:
+        return _execute(study, network, store, work, jobs, chosen, tell)
+
+
+def _execute(
+    study: Study, network: Network, store: Store, work: Work, jobs: int | None, chosen: str, tell: Listener
+) -> RunResult:
+    assert study.fingerprint is not None  # who calls sees to it
     tasks = plan_tasks(study, store, tell)
     check_disk(study, network, store, tasks)
-    store.save_study(study.identity, as_recipe(study.recipe), describe(study))
+    exactly = isinstance(study.source.seeds, int)
+    save_plan(store, work, as_recipe(study.recipe), describe(study), exactly=exactly)
     tell(Event("planned", data={"tasks": tasks, "members": list(study.members())}))
     jobs = choose_jobs(study, network, tasks, jobs, chosen, tell)
     setup = Setup(
