@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import io
 import os
 import sys
 import traceback
-from typing import NoReturn
+from contextlib import suppress
+from typing import Any, NoReturn
 
 import click
 
@@ -42,6 +44,25 @@ for command in (run, report, plugins, recipes):
 
 def main() -> NoReturn:
     """Run the command line: an error is one line on stderr and exit code 2 (bad input), 1, 3 (--fail-if) or 130."""
+    ended: list[Any] = []
+    atexit.register(_leave, ended)  # the first that is registered is the last that is called
+    try:
+        _main()
+    except SystemExit as exit:
+        ended.append(exit.code)
+        raise
+
+
+def _leave(ended: list[Any]) -> None:
+    """End the process at once: taking torch apart takes seconds on a busy machine, and all is written by now."""
+    if ended and "torch" in sys.modules:
+        with suppress(BrokenPipeError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(ended[0])
+
+
+def _main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without our arrows still gets the numbers
