@@ -19,6 +19,7 @@ from .plugins import plugins
 from .recipes import recipes
 from .report import report
 from .run import run
+from .store import store
 
 INTERRUPTED = 130
 
@@ -38,7 +39,7 @@ def cli() -> None:
     """
 
 
-for command in (run, report, plugins, recipes):
+for command in (run, report, store, plugins, recipes):
     cli.add_command(command)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from filelock import BaseFileLock, FileLock, Timeout
+from filelock import BaseFileLock, FileLock
 
 from prunekit.store import DamagedError, Store, write_whole
 
@@ -29,6 +29,11 @@ class Work:
 def alone(store: Store) -> BaseFileLock:
     """Return the lock of a whole store: who changes a plan, or deletes, does it alone."""
     return FileLock(store.root / "lock")
+
+
+def lock_of_stage(store: Store, key: str) -> BaseFileLock:
+    """Return the lock that :meth:`Store.locked` holds."""
+    return FileLock(store.stage_folder(key) / "lock")
 
 
 @contextmanager
@@ -58,7 +63,7 @@ def at_work_now(store: Store) -> list[Work]:
             said = json.loads(record.read_bytes())
         except FileNotFoundError:  # it has ended meanwhile
             continue
-        if _is_held(_lock_of(record)):
+        if is_held(_lock_of(record)):
             found.append(Work(record.stem, said["study"], frozenset(said["keys"])))
     return found
 
@@ -114,17 +119,20 @@ def _lock_of(record: Path) -> BaseFileLock:
     return FileLock(record.with_suffix(".lock"))
 
 
-def _is_held(lock: BaseFileLock) -> bool:
+def is_held(lock: BaseFileLock) -> bool:
+    """Return whether another process holds a lock; of one that cannot be opened, that it does."""
+    if not Path(lock.lock_file).exists():
+        return False
     try:
         with lock.acquire(timeout=0):
             return False
-    except Timeout:
+    except OSError:  # a Timeout is one
         return True
 
 
 def _forget_the_dead(store: Store) -> None:
     """Remove what processes left that were killed."""
     for lock in _folder(store).glob("*.lock"):
-        if not _is_held(FileLock(lock)):
+        if not is_held(FileLock(lock)):
             lock.with_suffix(".json").unlink(missing_ok=True)
             lock.unlink(missing_ok=True)

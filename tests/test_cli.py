@@ -37,7 +37,10 @@ def refused(*arguments: str | Path, cwd: Path | None = None) -> str:
     return lines[0]
 
 
-@pytest.mark.parametrize("arguments", [(), ("run",), ("report",), ("plugins",), ("plugins", "show"), ("recipes",)])
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("run",), ("report",), ("store",), ("store", "delete"), ("plugins",), ("plugins", "show"), ("recipes",)],
+)
 def test_help_has_an_example_or_a_list_of_commands(arguments: tuple[str, ...]) -> None:
     result = prunekit(*arguments, "--help")
     assert result.returncode == 0
@@ -87,6 +90,9 @@ def test_a_recipe_with_an_error_is_refused_before_anything_is_written(tiny: Path
         (("run", "tiny.yaml", "--nonsense"), "--nonsense"),
         (("report", "--out", "none"), "nothing was run there yet"),
         (("report", "tiny", "--out", "none"), "nothing was run there yet"),
+        (("store", "list", "--out", "none"), "none: there is no store"),
+        (("store", "delete", "--out", "none"), "say what to delete"),
+        (("store", "delete", "--unused", "--older-than", "3x"), "--older-than 3x: expected hours, days or weeks"),
         (("plugins", "show", "gmpp"), "did you mean 'gmp'"),
         (("plugins", "show", "mine", "--file", "none.py"), "none.py: cannot read the plugin file"),
         (("recipes", "show", "scl_one_shot_90"), "did you mean 'scl_onshot_90'"),
