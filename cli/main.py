@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import io
 import os
 import sys
 import traceback
-from typing import NoReturn
+from contextlib import suppress
+from typing import Any, NoReturn
 
 import click
 
@@ -17,6 +19,7 @@ from .plugins import plugins
 from .recipes import recipes
 from .report import report
 from .run import run
+from .store import store
 
 INTERRUPTED = 130
 
@@ -36,12 +39,31 @@ def cli() -> None:
     """
 
 
-for command in (run, report, plugins, recipes):
+for command in (run, report, store, plugins, recipes):
     cli.add_command(command)
 
 
 def main() -> NoReturn:
     """Run the command line: an error is one line on stderr and exit code 2 (bad input), 1, 3 (--fail-if) or 130."""
+    ended: list[Any] = []
+    atexit.register(_leave, ended)  # the first that is registered is the last that is called
+    try:
+        _main()
+    except SystemExit as exit:
+        ended.append(exit.code)
+        raise
+
+
+def _leave(ended: list[Any]) -> None:
+    """End the process at once: taking torch apart takes seconds on a busy machine, and all is written by now."""
+    if ended and "torch" in sys.modules:
+        with suppress(BrokenPipeError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(ended[0])
+
+
+def _main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without our arrows still gets the numbers

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 @click.option(
     "--set", "assignments", multiple=True, metavar="A.B=VALUE", help="Change a key of the recipe; repeatable."
 )
-@click.option("--seeds", type=int, metavar="N", help="Members per population.")
+@click.option(
+    "--seeds",
+    metavar="N | A:B",
+    help="Members per population (seeds 0 … N-1), or the seeds A … B-1 alone, so that machines share a study.",
+)
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Processes (default: as cores and memory allow).")
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="DIR", help="Results (default: $PRUNEKIT_RUNS or ./runs)."
@@ -31,7 +35,7 @@ def run(
     recipe: str,
     profile: str | None,
     assignments: tuple[str, ...],
-    seeds: int | None,
+    seeds: str | None,
     jobs: int | None,
     out: Path | None,
     device: str | None,
@@ -46,13 +50,16 @@ def run(
     Examples:
       prunekit run recipes/scl_onshot_90.yaml
       prunekit run scl_onshot_90 --seeds 4 --set populations.sparse.stages.prune.schedule.sparsity=0.95
+      prunekit run table1 --seeds 10:20 --out /shared/runs
       prunekit run my_recipe.yaml --dry-run
     """
+    from prunekit.portion import parse_seeds
     from prunekit.recipe import load
     from prunekit.store import Store, default_root
     from prunekit.study import resolve
 
-    study = resolve(load(recipe, profile=profile, assignments=assignments, seeds=seeds))
+    part = None if seeds is None else parse_seeds(seeds)
+    study = resolve(load(recipe, profile=profile, assignments=assignments, seeds=part))
     root = out or default_root()
     if dry_run:
         from prunekit.capacity import choose_device

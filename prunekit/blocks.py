@@ -158,6 +158,10 @@ class Recipe(Options):
         """What the data are called."""
         return "predictions" if self.data is None else self.data.name
 
+    def is_made_here(self, population: str) -> bool:
+        """Whether members begin with a seed, and not with a file that was made elsewhere."""
+        return self.populations[self.lineage(population)[0]].given is None
+
     def lineage(self, population: str) -> list[str]:
         """Return the populations that ``population`` descends from, itself last."""
         names = [population]
@@ -179,6 +183,8 @@ class Source:
     registry: Registry
     repetitions: Mapping[str, Repetition]
     """Where the populations that ``for`` made stand, by name."""
+    seeds: int | range | None = None
+    """How many members were asked for where the recipe was loaded, or which; None: those of the recipe."""
 
     def error(self, path: KeyPath, message: str) -> InputError:
         """Return an error about a key of the recipe."""

@@ -65,7 +65,7 @@ def _check_given(source: Source) -> None:
 def _check_needed(source: Source) -> None:
     """Ask for what only some recipes can do without."""
     recipe = source.recipe
-    made = any(recipe.populations[recipe.lineage(name)[0]].given is None for name in recipe.populations)
+    made = any(map(recipe.is_made_here, recipe.populations))
     for key, value, needed in (
         ("data", recipe.data, recipe.has_networks),
         ("model", recipe.model, recipe.has_networks),

@@ -13,6 +13,7 @@ from prunekit.plans import is_predicted, shown_seeds
 from prunekit.pool import Event, Listener, Pool, Task, preparing
 from prunekit.protocols import Dataset, Measure
 from prunekit.registry import Registry, registry
+from prunekit.sharing import at_work, lineages
 from prunekit.stages import as_recipe, plugin
 from prunekit.store import Store
 from prunekit.study import observers
@@ -66,7 +67,8 @@ def observe(
             )
         tell(event)
 
-    Pool(setup, tasks, jobs or default_jobs(device, threads), log, hear).run()
+    with at_work(store, plan["identity"], lineages(plan)):
+        Pool(setup, tasks, jobs or default_jobs(device, threads), log, hear).run()
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from prunekit.expansion import Repetition
 from prunekit.protocols import Measure, Options
 from prunekit.stages import KIND_NAMES, TrainStage, as_recipe, options_in, parts_trained, pruning_of
 from prunekit.store import Store
-from prunekit.study import PlannedStage, Population, Study, columns_of, observers
+from prunekit.study import Member, PlannedStage, Population, Study, columns_of, observers
 
 if TYPE_CHECKING:
     from prunekit.memory import Estimates
@@ -51,7 +51,7 @@ def outline(study: Study, store: Store, *, jobs: int | None = None, device: str 
             name: {
                 "from": population.parent,
                 "control": population.control,
-                "members": len(population.members),
+                "members": len(study.asked(name)),
                 "files": [str(file.path) for file in population.files],
                 "stages": [
                     {
@@ -61,9 +61,7 @@ def outline(study: Study, store: Store, *, jobs: int | None = None, device: str 
                     }
                     for stage in population.stages
                 ],
-                "observed": _count(
-                    study, [_observed(study, store, population, i) for i in range(len(population.members))]
-                ),
+                "observed": _count(study, [_observed(study, store, population, m) for m in study.asked(name)]),
                 "observing_bytes": None if memory is None else memory.observing,
             }
             for name, population in study.populations.items()
@@ -92,7 +90,7 @@ def _memory(study: Study, memory: Estimates, jobs: int | None, device: str) -> d
 
 def _stage(study: Study, population: Population, stage: PlannedStage, store: Store) -> dict[str, Any]:
     trains = isinstance(stage.options, TrainStage)
-    stored = [bool(m.keys) and store.has_stage(m.keys[stage.ordinal - 1]) for m in population.members]
+    stored = [bool(m.keys) and store.has_stage(m.keys[stage.ordinal - 1]) for m in study.asked(population.name)]
     return {
         "name": stage.name,
         "kind": KIND_NAMES[type(stage.options)],
@@ -111,14 +109,14 @@ def _count(study: Study, stored: list[bool]) -> int | str:
     return "unknown" if study.fingerprint is None else sum(stored)
 
 
-def _observed(study: Study, store: Store, population: Population, rank: int) -> bool:
-    keys = population.members[rank].keys
-    if not keys:
+def _observed(study: Study, store: Store, population: Population, member: Member) -> bool:
+    if not member.keys:
         return False
     predicted = study.recipe.populations[population.name].predictions is not None
     measures = [] if predicted else study.recipe.measures
+    rank = population.members.index(member)
     names = [None, *(name for _, name in observers(measures, rank, study.source.registry))]
-    return all(store.observation(keys[-1], SPLIT, name).exists() for name in names)
+    return all(store.observation(member.key, SPLIT, name).exists() for name in names)
 
 
 def describe(study: Study) -> dict[str, Any]:
@@ -270,8 +268,8 @@ def estimate_disk(study: Study, network: Network | None, stages: int | None = No
     ``network`` is one such as the members have; None where they are predictions alone.
     """
     every = sum(
-        len(population.members) * sum(1 + _beside(stage) for stage in population.stages)
-        for population in study.populations.values()
+        len(study.asked(name)) * sum(1 + _beside(stage) for stage in population.stages)
+        for name, population in study.populations.items()
     )
     columns = 3 + 3 * sum(columns_of(m, study.source.registry) is not None for m in study.recipe.measures)
     observations = len(list(study.members())) * study.data.test * (columns * 4 + 16)

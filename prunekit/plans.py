@@ -21,6 +21,12 @@ def shown_seeds(plan: Mapping[str, Any], finished: Mapping[str, Collection[int]]
     return {name: sorted(common[name]) for name in begun}
 
 
+def begins_elsewhere(plan: Mapping[str, Any], population: str) -> bool:
+    """Return whether members begin with files that were made elsewhere, and not with a seed."""
+    initial = plan["populations"][population]["initial"]
+    return isinstance(initial, dict) and "given" in initial
+
+
 def is_predicted(plan: Mapping[str, Any], population: str) -> bool:
     """Return whether a population was given as predictions: there are no networks to look at."""
     return bool(plan["populations"][population].get("given") == "predictions")

@@ -130,11 +130,6 @@ class _WorkerProcess:
         except BrokenPipeError:
             return
 
-    def stop(self) -> None:
-        """End the worker at once: what it had finished is stored."""
-        self.process.kill()
-        self.process.wait()
-
 
 class Pool:
     """Hands tasks to workers as what they need is finished."""
@@ -160,8 +155,10 @@ class Pool:
                 self._handle(worker, event)
                 self._assign()
         finally:
+            for worker in self.workers:  # at once: what they had finished is stored
+                worker.process.kill()
             for worker in self.workers:
-                worker.stop()
+                worker.process.wait()
 
     def _ready(self) -> Task | None:
         """Return the next task whose parent is finished; drop those whose parent failed."""

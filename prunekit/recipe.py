@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -12,6 +13,7 @@ from prunekit.checks import check
 from prunekit.documents import KeyPath, Node, assignment, merge, read
 from prunekit.errors import InputError, describe_problem, did_you_mean
 from prunekit.expansion import inherited, repeated
+from prunekit.portion import checked
 from prunekit.registry import Registry, registry
 
 _AUTHORS_OWN = ("populations", "stages")
@@ -44,16 +46,29 @@ def load(
     *,
     profile: str | None = None,
     assignments: Sequence[str] = (),
-    seeds: int | None = None,
+    seeds: int | range | None = None,
 ) -> Source:
-    """Read, merge and validate a recipe. Raises InputError: file, line, key, what was expected, nearest name."""
+    """Read, merge and validate a recipe. Raises InputError: file, line, key, what was expected, nearest name.
+
+    ``seeds`` is how many members there are, or which of them are asked for: the recipe then has as many as it says, or
+    more where the part reaches beyond.
+    """
     node = _extended(locate(recipe), ())
     node = _with_profile(node, profile)
     for text in assignments:
         node = _assigned(node, text)
-    if seeds is not None:
-        node = merge(node, Node({"seeds": Node(seeds, "--seeds")}, node.origin, node.line))
-    return validate(node)
+    if seeds is not None and not isinstance(seeds, range):
+        node = _with_seeds(node, seeds)
+    source = validate(node)
+    if seeds is not None and source.recipe.seeds is None:
+        raise InputError("--seeds: the members of this recipe are the files that its populations are given as")
+    if isinstance(seeds, range) and checked(seeds).stop > (source.recipe.seeds or 0):
+        source = validate(_with_seeds(node, seeds.stop))
+    return replace(source, seeds=seeds)
+
+
+def _with_seeds(node: Node, count: int) -> Node:
+    return merge(node, Node({"seeds": Node(count, "--seeds")}, node.origin, node.line))
 
 
 def _extended(path: Path, below: tuple[Path, ...]) -> Node:

@@ -15,6 +15,7 @@ from prunekit.pool import OBSERVE, Event, Listener, Pool, Task, preparing
 from prunekit.protocols import Measure
 from prunekit.recipe import load
 from prunekit.recording import record_predictions
+from prunekit.sharing import Work, at_work, save_plan
 from prunekit.stages import GivenStage, PruneStage, TrainStage, as_recipe
 from prunekit.store import DamagedError, Store, default_root
 from prunekit.study import Member, PlannedStage, Study, observers, resolve
@@ -47,7 +48,7 @@ def run(
     *,
     profile: str | None = None,
     assignments: Sequence[str] = (),
-    seeds: int | None = None,
+    seeds: int | range | None = None,
     jobs: int | None = None,
     out: str | Path | None = None,
     device: str | None = None,
@@ -55,10 +56,10 @@ def run(
 ) -> RunResult:
     """Run a recipe: train, prune and observe every member that the store lacks.
 
-    ``recipe`` is a path or the name of a shipped recipe; ``assignments`` are ``a.b=value``; ``out`` defaults to
-    ``PRUNEKIT_RUNS`` or ``./runs``; ``jobs`` to one process per core, fewer on a GPU or where memory is short. Failed
-    members are in the result, the others are finished all the same. Raises InputError before any work where the recipe
-    is refused.
+    ``recipe`` is a path or the name of a shipped recipe; ``assignments`` are ``a.b=value``; ``seeds`` is how many
+    members a population has, or, as a range, which of them this run does; ``out`` defaults to ``PRUNEKIT_RUNS`` or
+    ``./runs``; ``jobs`` to one process per core, fewer on a GPU or where memory is short. Failed members are in the
+    result, the others are finished all the same. Raises InputError before any work where the recipe is refused.
     """
     source = load(recipe, profile=profile, assignments=assignments, seeds=seeds)
     study = resolve(source)
@@ -80,24 +81,32 @@ def execute(
         raise InputError(f"--jobs {jobs}: expected at least 1")
     if study.fingerprint is None:
         study = _prepared(study, tell)
-    log = store.study_folder(study.identity) / "workers.log"
-    result = RunResult(study.identity, store.root, len(list(study.members())), 0, {}, [], log)
-    recorded = record_predictions(study, store)
+    keys = (key for member in study.members() for key in member.keys)
     if not study.recipe.has_networks:
-        store.save_study(study.identity, as_recipe(study.recipe), describe(study))
-        return replace(result, done=recorded)
+        with at_work(store, study.identity, keys) as work:
+            return _recorded(study, store, work)
     chosen = choose_device(device)
     network = blueprint(study)
     check_checkpoints(study, network, store)
     count_targets(study, network)
-    tasks = plan_tasks(study, store, tell)
-    check_disk(study, network, store, tasks)
-    store.save_study(study.identity, as_recipe(study.recipe), describe(study))
-    tell(Event("planned", data={"tasks": tasks, "members": list(study.members())}))
-    jobs = choose_jobs(study, network, tasks, jobs, chosen, tell)
-    pool = Pool(_setup(study, store, chosen), tasks, jobs, log, tell)
-    pool.run()
-    return replace(result, done=pool.done + recorded, failures=pool.failures, skipped=pool.skipped)
+    with at_work(store, study.identity, keys) as work:
+        tasks = plan_tasks(study, store, tell)
+        check_disk(study, network, store, tasks)
+        recorded = _recorded(study, store, work)
+        tell(Event("planned", data={"tasks": tasks, "members": list(study.members())}))
+        jobs = choose_jobs(study, network, tasks, jobs, chosen, tell)
+        pool = Pool(_setup(study, store, chosen), tasks, jobs, recorded.log, tell)
+        pool.run()
+    return replace(recorded, done=recorded.done + pool.done, failures=pool.failures, skipped=pool.skipped)
+
+
+def _recorded(study: Study, store: Store, work: Work) -> RunResult:
+    """Write what was given as predictions, and the plan; return what that did."""
+    log = store.study_folder(study.identity) / "workers.log"
+    done = record_predictions(study, store)
+    exactly = isinstance(study.source.seeds, int)
+    save_plan(store, work, as_recipe(study.recipe), describe(study), exactly=exactly)
+    return RunResult(study.identity, store.root, len(list(study.members())), done, {}, [], log)
 
 
 def _setup(study: Study, store: Store, device: str) -> Setup:

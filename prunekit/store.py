@@ -5,6 +5,7 @@
                                  checkpoint-*.safetensors, checkpoint.json while the stage runs
     <root>/observations/<key>/   <split>.parquet, <split>.json, and <split>.<measure>.parquet, .json
     <root>/studies/<id>/         study.json, recipe.json
+    <root>/running/, <root>/lock what runs at the moment (see prunekit.sharing)
 
 A JSON file holds its own checksum; a folder is finished when the JSON that names its files is there.
 """
@@ -253,10 +254,14 @@ class Store:
         files = {"recipe.json": json.dumps(recipe, indent=1, ensure_ascii=False).encode()}
         _publish(self.study_folder(identity) / "study.json", files, plan)
 
+    def find_plan(self, identity: str) -> dict[str, Any] | None:
+        """Return the plan of a study, None where there is none. Raises DamagedError."""
+        return _record(self.study_folder(identity) / "study.json")
+
     def load_recipe(self, identity: str) -> dict[str, Any]:
         """Return the validated recipe of a study, as data. Raises DamagedError where it is missing or altered."""
         folder = self.study_folder(identity)
-        plan = _record(folder / "study.json")
+        plan = self.find_plan(identity)
         if plan is None:
             raise DamagedError(f"{folder / 'study.json'}: is missing")
         recipe: dict[str, Any] = json.loads(_content(folder / "recipe.json", plan["files"]["recipe.json"]))

@@ -114,10 +114,16 @@ class Study:
         }
         return f"{self.recipe.name}-{digest(asked)[:8]}"
 
+    def asked(self, population: str) -> tuple[Member, ...]:
+        """Return the members of a population that are asked for: all, or those of a part of the seeds."""
+        part, members = self.source.seeds, self.populations[population].members
+        here = self.recipe.is_made_here(population)
+        return members[part.start : part.stop] if isinstance(part, range) and here else members
+
     def members(self) -> Iterator[Member]:
-        """Yield all members, those of a population after those that they start from."""
+        """Yield the members that are asked for, those of a population after those that they start from."""
         for name in self.recipe.parents_first():
-            yield from self.populations[name].members
+            yield from self.asked(name)
 
 
 def resolve(source: Source) -> Study:

@@ -37,7 +37,10 @@ def refused(*arguments: str | Path, cwd: Path | None = None) -> str:
     return lines[0]
 
 
-@pytest.mark.parametrize("arguments", [(), ("run",), ("report",), ("plugins",), ("plugins", "show"), ("recipes",)])
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("run",), ("report",), ("store",), ("store", "delete"), ("plugins",), ("plugins", "show"), ("recipes",)],
+)
 def test_help_has_an_example_or_a_list_of_commands(arguments: tuple[str, ...]) -> None:
     result = prunekit(*arguments, "--help")
     assert result.returncode == 0
@@ -76,6 +79,10 @@ def test_a_recipe_with_an_error_is_refused_before_anything_is_written(tiny: Path
         (("run", "tiny.yaml", "--set", "seeds"), "expected a path and a value"),
         (("run", "tiny.yaml", "--set", "seedz=3"), "did you mean 'seeds'"),
         (("run", "tiny.yaml", "--seeds", "0"), "--seeds: seeds: expected greater than 0"),
+        (("run", "tiny.yaml", "--seeds", "-3"), "--seeds: seeds: expected greater than 0, not -3"),
+        (("run", "tiny.yaml", "--seeds", "7:3"), "--seeds 7:3: names no seed"),
+        (("run", "tiny.yaml", "--seeds", "a:b"), "--seeds a:b: expected a number of members, or FIRST:END"),
+        (("run", "tiny.yaml", "--seeds", "0:20000"), "--seeds: seeds: expected less than or equal to 10000, not 20000"),
         (("run", "tiny.yaml", "--jobs", "0"), "--jobs"),
         (("run", "tiny.yaml", "--device", "gpu9"), "expected cpu, cuda or cuda:N"),
         (("run", "tiny.yaml", "--out", "tiny.yaml"), "cannot write results there"),
@@ -83,6 +90,9 @@ def test_a_recipe_with_an_error_is_refused_before_anything_is_written(tiny: Path
         (("run", "tiny.yaml", "--nonsense"), "--nonsense"),
         (("report", "--out", "none"), "nothing was run there yet"),
         (("report", "tiny", "--out", "none"), "nothing was run there yet"),
+        (("store", "list", "--out", "none"), "none: there is no store"),
+        (("store", "delete", "--out", "none"), "say what to delete"),
+        (("store", "delete", "--unused", "--older-than", "3x"), "--older-than 3x: expected hours, days or weeks"),
         (("plugins", "show", "gmpp"), "did you mean 'gmp'"),
         (("plugins", "show", "mine", "--file", "none.py"), "none.py: cannot read the plugin file"),
         (("recipes", "show", "scl_one_shot_90"), "did you mean 'scl_onshot_90'"),

@@ -262,6 +262,22 @@ def test_two_runs_at_once_train_nothing_twice(recipe: Path, finished: Path, tmp_
     assert dense.items() <= sums(finished).items()
 
 
+def test_two_machines_that_share_a_study_end_with_the_bits_of_one(recipe: Path, finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "runs"
+    first = prunekit("run", recipe, "--out", out, "--seeds", "1:2")
+    assert first.returncode == 0, first.stderr
+    assert "[3/3 members]" in first.stderr
+    partial = prunekit("report", "--out", out, "--format", "json")
+    assert partial.returncode == 0, partial.stderr
+    assert "dense: 1 of 2 members are finished" in json.loads(partial.stdout)["notes"]
+    runs = [start("run", recipe, "--out", out, "--seeds", part, "--jobs", "1") for part in ("0:1", "1:2")]
+    for process in runs:
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+    assert sums(out) == sums(finished)
+    assert [path.name for path in out.glob("studies/*")] == [path.name for path in finished.glob("studies/*")]
+
+
 def test_a_loss_that_is_not_finite_fails_the_member_with_its_place(recipe: Path, tmp_path: Path) -> None:
     result = prunekit(
         "run", recipe, "--out", tmp_path, "--seeds", "1", "--set", "populations.dense.stages.train.optimizer.lr=1e30"
