@@ -23,7 +23,7 @@ def shown_seeds(plan: Mapping[str, Any], finished: Mapping[str, Collection[int]]
 
 def begins_elsewhere(plan: Mapping[str, Any], population: str) -> bool:
     """Return whether members begin with files that were made elsewhere, and not with a seed."""
-    initial = plan["populations"][population]["initial"]
+    initial = plan["populations"][population].get("initial")
     return isinstance(initial, dict) and "given" in initial
 
 
