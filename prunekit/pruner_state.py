@@ -8,15 +8,28 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from prunekit import masks as masking
-from prunekit.errors import InputError
+from prunekit.errors import InputError, describe_problem
 from prunekit.protocols import Options, Target
 from prunekit.stages import as_recipe
 from prunekit.updates import Update
 
-_KEYS = {"iteration", "settings", "updates", "masks"}
+
+class _Mask(BaseModel):
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    shape: list[int]
+    bits: Tensor
+
+
+class _State(BaseModel):
+    iteration: int = Field(ge=0)
+    settings: dict[str, Any]
+    updates: list[Update]
+    masks: dict[str, _Mask]
 
 
 def pack(
@@ -38,19 +51,23 @@ def unpack(
 
     Raises InputError where the state is none of a pruner, or of one with other settings or parameters.
     """
-    if not isinstance(state, Mapping) or not state.keys() >= _KEYS:
-        raise InputError("this is no state of a pruner: expected what its state_dict() returned")
+    try:
+        read = _State.model_validate(state)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = "".join(f"{piece}: " for piece in first["loc"])
+        raise InputError(f"this is no state that a pruner returned: {key}{describe_problem(first)}") from None
     for name, value in settings.items():
-        ours, theirs = _plain(value), state["settings"].get(name)
+        ours, theirs = _plain(value), read.settings.get(name)
         if ours != theirs:
             raise InputError(f"the state is of another pruner: its {name} is {_text(theirs)}, this one's {_text(ours)}")
-    theirs = {name: list(mask["shape"]) for name, mask in state["masks"].items()}
-    ours = {target.name: list(target.mask.shape) for target in targets}
-    for name in [*theirs, *ours]:
-        if theirs.get(name) != ours.get(name):
-            raise InputError(f"the state is of other parameters: {_difference(name, theirs.get(name), ours.get(name))}")
-    masks = {name: masking.unpack(mask["bits"], mask["shape"]) for name, mask in state["masks"].items()}
-    return int(state["iteration"]), [Update(**update) for update in state["updates"]], masks
+    there = {name: mask.shape for name, mask in read.masks.items()}
+    here = {target.name: list(target.mask.shape) for target in targets}
+    for name in [*there, *here]:
+        if there.get(name) != here.get(name):
+            raise InputError(f"the state is of other parameters: {_difference(name, there.get(name), here.get(name))}")
+    masks = {name: masking.unpack(mask.bits, mask.shape) for name, mask in read.masks.items()}
+    return read.iteration, read.updates, masks
 
 
 def unloaded(targets: Sequence[Target], masks: Mapping[str, Tensor]) -> int:

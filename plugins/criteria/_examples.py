@@ -18,7 +18,8 @@ from prunekit import Batch, InputError, PruningContext
 def first_examples(context: PruningContext, count: int | None) -> Iterator[Any]:
     """Yield the batches of the first ``count`` training examples, the last one cut to size; None: of all.
 
-    Yields fewer where there are fewer; of several ranks each its share. Raises InputError where there are no examples at all.
+    Yields fewer where there are fewer; of several ranks each looks at its share. Raises InputError where there are no
+    examples at all.
     """
     if context.batches is None:
         raise InputError("it looks at training data, and there are none: pass data= (and loss=) to the Pruner")
