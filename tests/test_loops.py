@@ -290,6 +290,9 @@ def test_a_copy_of_ones_own_may_be_compiled_or_bare_and_must_have_the_same_param
     assert zeros(wrong) == 0
 
 
+@pytest.mark.filterwarnings(
+    "ignore:(?s).*(quantization is deprecated|quant_min and quant_max|quantized tensor creation)"
+)
 def test_a_copy_for_quantisation_aware_training_is_left_alone() -> None:
     model = small()
     pruner = Pruner(model, **GMP)

@@ -120,6 +120,7 @@ def test_the_usual_exclusion_and_globs_of_what_is_never_pruned_are_silent(networ
     assert names(masks.find_targets(network, TargetSelection(exclude=["encoder.1.*"]))) == expected  # normalisation
 
 
+@pytest.mark.filterwarnings("ignore:(?s).*quantized tensor creation")
 def test_quantised_layers_are_no_targets() -> None:
     model = nn.Sequential(
         nn.Linear(4, 4), torch.ao.nn.quantized.dynamic.Linear(4, 4), torch.ao.nn.quantized.Linear(4, 4)
