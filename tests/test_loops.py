@@ -161,7 +161,7 @@ def pairs() -> list[tuple[Any, Any]]:
 
 
 def compiled_part(model: nn.Sequential) -> nn.Sequential:
-    model[0] = torch.compile(model[0], backend="eager")
+    model[0] = torch.compile(model[0], backend="aot_eager")
     return model
 
 
