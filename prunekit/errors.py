@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
 _MOST = 12
 """Known names that an error lists: a folder may hold thousands."""
+_NOT_THE_CALLER = ("prunekit", "torch", "contextlib")
 
 
 class PrunekitError(Exception):
@@ -26,6 +29,14 @@ class GateError(PrunekitError):
     """A report has a figure that ``--fail-if`` asked about. The message names every such figure."""
 
     exit_code = 3
+
+
+def warn_caller(message: str) -> None:
+    """Warn of the line that called prunekit, be it by a step of torch's optimizer."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in _NOT_THE_CALLER:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, stacklevel=level)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -18,18 +19,16 @@ from torch.nn.utils import prune
 
 from prunekit.errors import InputError, did_you_mean
 from prunekit.protocols import Target, TargetSelection, Within
+from prunekit.ranking import count, lowest_in_rows, without_lowest, without_the_certain
+from prunekit.ranks import Ranks
+from prunekit.wrappers import plain_name
 
 _MODULES: dict[str, tuple[type[nn.Module], ...]] = {
     "conv": (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
     "linear": (nn.Linear,),
 }
-TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-"""Convolutions whose weight is [inputs, outputs / groups, …]."""
 PRUNABLE = _MODULES["conv"] + _MODULES["linear"]
 """Modules with weights that may be pruned."""
-_SAMPLE = 1 << 16
-_ROUNDING = 1e-9
-"""What a whole number of weights may fall short of itself: 0.29 · 100 is 28.999…"""
 
 # ------------------------------------------------------------------------------------------------ what is pruned
 
@@ -47,49 +46,84 @@ def find_targets(
     Raises InputError where nothing is selected, a parameter has no values yet, or a mask does not fit.
     """
     candidates = _prunable(model)
+    known = [plain_name(name) for name, _ in model.named_parameters(remove_duplicate=False)]
+    known += [name for each in candidates for name in each.names if name not in known]
+    _refuse_idle_patterns(selection, known)
     targets = [
-        _target(module, tensor, names[0], masks or {})
-        for module, tensor, names in candidates
-        if _selects(selection, module, names) and (within_parts is None or names[0].split(".")[0] in within_parts)
+        _target(each, masks or {})
+        for each in candidates
+        if _selects(selection, each) and (within_parts is None or each.names[0].split(".")[0] in within_parts)
     ]
     if not targets:
-        raise InputError(_nothing_selected(selection, within_parts, [names[0] for *_, names in candidates]))
-    known = [name for name, _ in model.named_parameters(remove_duplicate=False)]
+        raise InputError(_nothing_selected(selection, within_parts, [each.names[0] for each in candidates]))
     for name in set(masks or {}).difference(known):
         raise InputError(f"there is a mask for {name!r}, which the model does not have" + did_you_mean(name, known))
     return targets
 
 
-def _prunable(model: nn.Module) -> list[tuple[nn.Module, Tensor, list[str]]]:
-    """Return (module, tensor, every name of it) of all weights and biases of convolutions and linear layers."""
-    found: dict[int, tuple[nn.Module, Tensor, list[str]]] = {}
+@dataclass
+class _Candidate:
+    """A weight or bias of a convolution or linear layer."""
+
+    module: nn.Module
+    tensor: Tensor
+    names: list[str] = field(default_factory=list)
+    """All of them, where it is tied."""
+    torch_masks: list[Tensor] = field(default_factory=list)
+    """Those that torch.nn.utils.prune has put on it."""
+
+
+def _prunable(model: nn.Module) -> list[_Candidate]:
+    """Return all weights and biases of convolutions and linear layers, in the model's order."""
+    found: dict[int, _Candidate] = {}
     for prefix, module in model.named_modules(remove_duplicate=False):
+        hooks = _torch_hooks(module)
         for kind in ("weight", "bias") if isinstance(module, PRUNABLE) else ():
-            tensor = getattr(module, kind)
-            if tensor is not None:
-                name = f"{prefix}.{kind}" if prefix else kind
-                found.setdefault(id(tensor), (module, tensor, []))[2].append(name)
+            tensor: object = getattr(module, f"{kind}_orig" if kind in hooks else kind)
+            if isinstance(tensor, Tensor):  # quantised layers have a method there
+                candidate = found.setdefault(id(tensor), _Candidate(module, tensor))
+                candidate.names.append(plain_name(f"{prefix}.{kind}" if prefix else kind))
+                candidate.torch_masks += [getattr(module, f"{kind}_mask")] if kind in hooks else []
     return list(found.values())
 
 
-def _selects(selection: TargetSelection, module: nn.Module, names: Sequence[str]) -> bool:
+def _refuse_idle_patterns(selection: TargetSelection, names: Sequence[str]) -> None:
+    """Raise InputError where a glob that somebody wrote matches none of the parameters ``names``."""
+    usual = TargetSelection()
+    for key, globs, silent in (
+        ("include", selection.include, usual.include),
+        ("exclude", selection.exclude, usual.exclude),
+    ):
+        for glob in globs:
+            if glob not in silent and not any(fnmatchcase(name, glob) for name in names):
+                pieces = [name.split(".") for name in names]
+                modules = {".".join([*each[:i], "*"]) for each in pieces for i in range(1, len(each))}
+                hint = did_you_mean(glob, modules.union(names))
+                raise InputError(f"{key} {glob!r} matches none of the model's parameters{hint}")
+
+
+def _selects(selection: TargetSelection, candidate: _Candidate) -> bool:
     """Whether a parameter is selected: by any of its names, and excluded by none of them."""
+    names = candidate.names
     return (
-        any(isinstance(module, _MODULES[kind]) for kind in selection.modules)
+        any(isinstance(candidate.module, _MODULES[kind]) for kind in selection.modules)
         and any(name.split(".")[-1] in selection.parameters for name in names)
         and any(fnmatchcase(name, glob) for name in names for glob in selection.include)
         and not any(fnmatchcase(name, glob) for name in names for glob in selection.exclude)
     )
 
 
-def _target(module: nn.Module, tensor: Tensor, name: str, masks: Mapping[str, Tensor]) -> Target:
+def _target(candidate: _Candidate, masks: Mapping[str, Tensor]) -> Target:
+    name, tensor = candidate.names[0], candidate.tensor
     if not isinstance(tensor, nn.Parameter):
         raise InputError(
-            f"{name} is computed from other parameters (torch.nn.utils.prune, parametrize or weight_norm): remove that "
-            "first, so that the weight itself can be pruned"
+            f"{name} is computed from other parameters (parametrize or weight_norm): remove that first, so that the "
+            "weight itself can be pruned"
         )
     if is_lazy(tensor) or tensor.is_meta:
         raise InputError(f"{name} has no values yet: run one batch through the model before it is pruned")
+    if hasattr(tensor, "placements"):
+        raise InputError(f"{name} is split over processes (DTensor): prune a model that every process has as a whole")
     mask = torch.ones_like(tensor, dtype=torch.bool, requires_grad=False)  # in the parameter's memory format
     if name in masks:
         given = masks[name]
@@ -98,7 +132,11 @@ def _target(module: nn.Module, tensor: Tensor, name: str, masks: Mapping[str, Te
                 f"the mask of {name} is {given.dtype} {list(given.shape)}: expected torch.bool {list(mask.shape)}"
             )
         mask.copy_(given)
-    return Target(name, module, tensor, mask)
+    for torchs in candidate.torch_masks:
+        if not bool(((torchs == 0) | (torchs == 1)).all()):
+            raise InputError(f"the mask that torch.nn.utils.prune has put on {name} is not of zeros and ones")
+        mask &= torchs != 0
+    return Target(name, candidate.module, tensor, mask)
 
 
 def _nothing_selected(selection: TargetSelection, parts: Collection[str] | None, names: Sequence[str]) -> str:
@@ -113,13 +151,21 @@ def _nothing_selected(selection: TargetSelection, parts: Collection[str] | None,
 # ------------------------------------------------------------------------------------------------ how masks grow
 
 
-def grow(targets: Sequence[Target], scores: Mapping[str, Tensor], sparsity: float, within: Within) -> float:
+def grow(
+    targets: Sequence[Target],
+    scores: Mapping[str, Tensor],
+    sparsity: float,
+    within: Within,
+    ranks: Ranks = Ranks(),  # noqa: B008  (immutable)
+) -> float:
     """Prune the weights of lowest score until ``sparsity`` of them are pruned; zero them in place and return their Σθ².
 
     Of N weights exactly round(N · sparsity) are pruned then, those pruned before included: N is the weights of all
     targets (``network``) or of each layer (``layer``). Of each output of a layer (``row``; biases are one row) it is
     N · sparsity rounded down, as in the code of Wanda, so that no row is emptied. Pruned weights never return, so a
     group that is sparser already stays as it is. Among equal scores the first weight, in the model's order, goes first.
+
+    Of several ``ranks`` all take the masks of the first, whatever their own scores say.
 
     ``scores``: by target name, of the parameter's shape, higher = keep, any sign, ±inf allowed. Raises InputError,
     before anything has changed, where scores are missing, of another shape or NaN, or ``sparsity`` is not in [0, 1).
@@ -129,13 +175,17 @@ def grow(targets: Sequence[Target], scores: Mapping[str, Tensor], sparsity: floa
     checked = {target.name: _checked(target, scores) for target in targets}
     if within == "row":
         for target in targets:
-            _prune_rows(target, checked[target.name], sparsity)
+            goes = lowest_in_rows(target, checked[target.name], sparsity)
+            if amount := int(goes.count_nonzero()):
+                _prune_lowest([target], {target.name: torch.where(goes, 0.0, 1.0)}, amount)
     for group in _groups(targets, within):
         weights = sum(target.mask.numel() for target in group)
-        kept = _count([target.mask for target in group])
+        kept = count([target.mask for target in group])
         amount = round(weights * sparsity) - (weights - kept)
         if amount > 0:
             _prune_lowest(group, checked, amount)
+    for target in targets:
+        ranks.give_first(target.mask)
     change = _squares_of_pruned(targets)
     apply(targets)
     return change
@@ -200,91 +250,23 @@ class _LowestScores(prune.BasePruningMethod):
 
     def compute_mask(self, t: Tensor, default_mask: Tensor) -> Tensor:
         """Return the mask, bool [n], of the scores ``t`` [n] of the weights that are left."""
-        threshold = _kth_lowest(t, self.amount)
-        keep = t > threshold
-        short = t.numel() - self.amount - int(torch.count_nonzero(keep))
-        if short:
-            keep[(t == threshold).nonzero()[-short:]] = True
-        return keep
-
-
-def _kth_lowest(values: Tensor, k: int) -> Tensor:
-    """Return the k-th lowest of ``values`` [n], k from 1 to n."""
-    if values.device.type == "cpu":  # vectorised selection, four times as fast as kthvalue
-        return torch.from_numpy(np.partition(values.numpy(), k - 1)[k - 1 : k])
-    return values.sort().values[k - 1]  # kthvalue is refused under deterministic algorithms
+        return without_lowest(t, self.amount)
 
 
 def _prune_lowest(targets: Sequence[Target], scores: Mapping[str, Tensor], amount: int) -> None:
     flat = [scores[target.name].contiguous().view(-1) for target in targets]
     left = [target.mask.contiguous().view(-1) for target in targets]
-    ranked = _without_the_certain(flat, left, amount)
+    ranked = without_the_certain(flat, left, amount)
     shadows = [_Shadow(each) for each in ranked]
     layers = [(shadow, "weight") for shadow in shadows]
     prune.global_unstructured(
         layers,
         _LowestScores,
         importance_scores=dict(zip(layers, flat, strict=True)),
-        amount=amount - (_count(left) - _count(ranked)),
+        amount=amount - (count(left) - count(ranked)),
     )
     for target, shadow in zip(targets, shadows, strict=True):
         target.mask.copy_(shadow.weight_mask.view(target.mask.shape))
-
-
-def _prune_rows(target: Target, score: Tensor, sparsity: float) -> None:
-    """Prune the lowest weights of each output of a layer, all outputs in one update."""
-    left, rows = _rows(target, target.mask), _rows(target, score)
-    order = rows.masked_fill(~left, -torch.inf).sort(dim=1, stable=True).indices
-    order = order.gather(1, left.gather(1, order).to(torch.uint8).sort(dim=1, stable=True).indices)  # the pruned first
-    goes = torch.zeros_like(left).scatter_(1, order[:, : math.floor(left.shape[1] * sparsity + _ROUNDING)], True) & left
-    amount = int(goes.count_nonzero())
-    if amount:
-        verdict = torch.where(goes, 0.0, 1.0)
-        _prune_lowest([target], {target.name: _from_rows(target, verdict)}, amount)
-
-
-def _rows(target: Target, values: Tensor) -> Tensor:
-    """Return ``values``, of the parameter's shape, as [outputs, weights of each]; all biases are one row."""
-    if values.dim() == 1:
-        return values.view(1, -1)
-    return _outputs_first(target, values).flatten(1)
-
-
-def _from_rows(target: Target, rows: Tensor) -> Tensor:
-    """Undo :func:`_rows`."""
-    shape = target.mask.shape
-    if len(shape) == 1:
-        return rows.view(shape)
-    return _outputs_first(target, rows.view(_outputs_first(target, target.mask).shape))
-
-
-def _outputs_first(target: Target, values: Tensor) -> Tensor:
-    """Exchange inputs and outputs of a transposed convolution, whose weight is [inputs, outputs / groups, …]."""
-    if not isinstance(target.module, TRANSPOSED):
-        return values
-    groups = int(target.module.groups)
-    return values.view(groups, -1, *values.shape[1:]).transpose(1, 2).flatten(0, 1)
-
-
-def _without_the_certain(scores: Sequence[Tensor], left: Sequence[Tensor], amount: int) -> Sequence[Tensor]:
-    """Return the masks ``left`` without weights that are certain to be among the ``amount`` of lowest score.
-
-    global_unstructured takes its time by the weights that it ranks. The bound below which a weight is certain comes
-    from a sample, and what lies below is counted: a bad sample costs time, never a weight. One is always left to prune.
-    """
-    stride = max(1, sum(each.numel() for each in left) // _SAMPLE)
-    sample = torch.cat([s[::stride][m[::stride]] for s, m in zip(scores, left, strict=True)]).sort().values
-    weights = _count(left)
-    rank = int(len(sample) * amount / weights - 2 * len(sample) ** 0.5)  # at least four standard deviations low
-    if rank <= 0:
-        return left
-    ranked = [m & (s >= sample[rank]) for s, m in zip(scores, left, strict=True)]
-    return ranked if weights - _count(ranked) < amount else left
-
-
-def _count(tensors: Sequence[Tensor]) -> int:
-    """Return how many elements are not zero."""
-    return sum(int(torch.count_nonzero(tensor)) for tensor in tensors)
 
 
 # ------------------------------------------------------------------------------------------------ how masks are used
@@ -315,13 +297,52 @@ def zeros_of(model: nn.Module) -> dict[str, Tensor]:
 def count_zeros(targets: Sequence[Target]) -> tuple[int, int]:
     """Return how many of the targets' weights are zero, counted from the weights themselves, and how many there are."""
     total = sum(target.parameter.numel() for target in targets)
-    return total - _count([target.parameter for target in targets]), total
+    return total - count([target.parameter for target in targets]), total
 
 
 def sparsity(targets: Sequence[Target]) -> float:
     """Return the share of the targets' weights that are zero, counted, in [0, 1]."""
     zeros, total = count_zeros(targets)
     return zeros / total
+
+
+# ------------------------------------------------------------------------------------------------ masks of torch
+
+
+def _torch_hooks(module: nn.Module) -> dict[str, int]:
+    """Return the hooks of torch.nn.utils.prune, by the name of the parameter that they mask."""
+    hooks = module._forward_pre_hooks.items()
+    return {hook._tensor_name: key for key, hook in hooks if isinstance(hook, prune.BasePruningMethod)}
+
+
+def take_over(model: nn.Module, targets: Sequence[Target]) -> None:
+    """Make plain parameters of the targets that torch.nn.utils.prune masks: the same objects, in the same order.
+
+    Their masks are those of ``targets`` already; what they prune is not set to zero here.
+    """
+    ours = {id(target.parameter) for target in targets}
+    for module in model.modules():
+        for name, hook in _torch_hooks(module).items():
+            if id(module._parameters[f"{name}_orig"]) not in ours:
+                continue
+            del module._forward_pre_hooks[hook], module._buffers[f"{name}_mask"]
+            delattr(module, name)  # computed from the two before every forward pass
+            parameters = [(name if key == f"{name}_orig" else key, p) for key, p in module._parameters.items()]
+            module._parameters.clear()
+            module._parameters.update(parameters)
+
+
+@torch.no_grad()
+def give_back(model: nn.Module, targets: Sequence[Target]) -> None:
+    """Leave the masks to torch.nn.utils.prune: ``weight_orig`` and ``weight_mask`` wherever a target is used."""
+    masks = {id(target.parameter): target.mask for target in targets}
+    for module in model.modules():
+        for name, parameter in list(module._parameters.items()):
+            if id(parameter) in masks:
+                prune.custom_from_mask(module, name, masks[id(parameter)])  # type: ignore[no-untyped-call]
+
+
+# ------------------------------------------------------------------------------------------------ how masks are stored
 
 
 def pack(mask: Tensor) -> Tensor:

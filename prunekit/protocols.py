@@ -15,6 +15,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 from prunekit.comparison import Comparison
 from prunekit.errors import did_you_mean
 from prunekit.observed import ObservedMember, StudyColumns
+from prunekit.ranks import Ranks
 from prunekit.tables import Summary
 from prunekit.times import Progress
 
@@ -129,9 +130,15 @@ class Target:
 
 @dataclass
 class PruningContext:
-    """What a criterion may look at. It leaves parameters, gradients, BatchNorm statistics and mode as they were."""
+    """What a criterion may look at. It leaves parameters, gradients, BatchNorm statistics and mode as they were.
+
+    Where several processes train the model (DistributedDataParallel), each scores on batches of its own: what it says
+    of them becomes what all say by ``ranks.mean``, before squares or absolute values are taken. A criterion that does
+    not do so is asked in every process, and the masks of the first hold for all.
+    """
 
     model: nn.Module
+    """Without the wrappers of DistributedDataParallel and torch.compile."""
     targets: Sequence[Target]
     generator: torch.Generator
     """The only source of randomness, on the CPU."""
@@ -140,6 +147,8 @@ class PruningContext:
     batches: Callable[[], Iterator[Any]] | None = None
     """Fresh iterator over batches of un-augmented training data; None where the caller has none. A stage shuffles them,
     the same way each time, so that the first batches stand for all classes."""
+    ranks: Ranks = Ranks()  # noqa: RUF009  (immutable)
+    """The processes that train the model."""
 
 
 class Criterion(Plugin):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, TypeVar, get_args
 
 import torch
@@ -13,14 +13,18 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from prunekit import masks as masking
-from prunekit.errors import InputError, describe_problem, did_you_mean
+from prunekit import pruner_state
+from prunekit.errors import InputError, describe_problem, did_you_mean, warn_caller
 from prunekit.protocols import Criterion, Plugin, PruningContext, Schedule, TargetSelection, Within
+from prunekit.ranks import Ranks
 from prunekit.registry import registry
 from prunekit.seeds import derive
 from prunekit.stages import plugin
 from prunekit.state import undisturbed
+from prunekit.tables import Column, Table
 from prunekit.times import Progress
 from prunekit.updates import Update
+from prunekit.wrappers import eagerly, group_of, plain_name, unwrapped
 
 FALLS_SHORT = 0.01
 """Sparsity that rounding, layer by layer, may leave unreached."""
@@ -38,11 +42,16 @@ class Pruner:
 
     The update due before the first step is made at once: ``Pruner(model, sparsity=0.9)`` prunes, and is done.
 
+    ``model`` may be wrapped in DistributedDataParallel or torch.compile: names are those without. Where several
+    processes train it, make a pruner in each, with the same arguments but the data: all have the same masks. Weights
+    that torch.nn.utils.prune masks are plain parameters afterwards, and stay pruned.
+
     ``schedule``, ``criterion``: a registered name, a mapping with a name and options, or an instance.
     ``within``: what weights are ranked against, ``network``, ``layer`` or ``row``.
     ``targets``: which parameters; ``parts``: only those whose name begins with one of these components.
     ``iterations_per_epoch``, ``iterations``: needed by times in epochs, and by shares of the training.
-    ``optimizer``: where given, its steps are followed by themselves and ``step`` is not called.
+    ``optimizer``: where given, its steps are followed by themselves and ``step`` is not called; those that a GradScaler
+    skips are not counted.
     ``data``, ``loss``: for criteria that need them: batches (an iterable that can be gone through again, or a function
     that returns a new iterator) and (model, batch) → scalar; without a loss, cross-entropy of batches (inputs, labels).
     ``seed``: of criteria that draw random numbers, from their generator or torch's global ones; together with the
@@ -100,12 +109,13 @@ class Pruner:
                 "(and loss=, where it is not cross-entropy)"
             )
         self._length = iterations, iterations_per_epoch
-        self._model, self._loss, self._seed = model, loss, seed
+        self._model, self._group = unwrapped(model), group_of(model)
+        self._loss, self._seed = loss, seed
         self._batches = None if data is None else _repeatable(data)
         self._finalised = False
         with _one_line("targets"):
             selection = TargetSelection.model_validate(targets or {})
-        self.targets = masking.find_targets(model, selection, masks, parts)
+        self.targets = masking.find_targets(self._model, selection, masks, parts)
         """The parameters that are pruned, in the model's order."""
         held = {id(p) for group in optimizer.param_groups for p in group["params"]} if optimizer is not None else None
         if held is not None and not any(id(target.parameter) in held for target in self.targets):
@@ -114,10 +124,11 @@ class Pruner:
             self.schedule.check(Progress(0, *self._length))
         with self._naming(self.criterion, InputError):
             self.criterion.check(self.targets)
+        masking.take_over(self._model, self.targets)
         masking.apply(self.targets)
         if iteration == 0:
             self.update()
-        self._hook = optimizer.register_step_post_hook(lambda *_: self._advance()) if optimizer is not None else None
+        self._hook = optimizer.register_step_post_hook(self._follow) if optimizer is not None else None
 
     def step(self) -> None:
         """Count an optimiser step: pruned weights are zero again, and more are pruned where the schedule says so."""
@@ -129,15 +140,81 @@ class Pruner:
         """Set the gradients of pruned weights to zero; call it before gradients are clipped by their norm."""
         masking.mask_gradients(self.targets)
 
-    def finalize(self) -> dict[str, Tensor]:
+    def apply_to(self, model: nn.Module) -> None:
+        """Set what is pruned to zero in another model with the same parameters, such as an average or a copy.
+
+        Weights that were pruned not long ago are not zero in an average of the past: call it before such a model is
+        looked at or kept, as often as you like. Raises InputError where a parameter is missing or of another shape.
+        """
+        others = dict(unwrapped(model).named_parameters(remove_duplicate=False))
+        found = {plain_name(name): parameter for name, parameter in others.items()}
+        for target in self.targets:
+            shape, other = list(target.mask.shape), found.get(target.name)
+            if other is None:
+                raise InputError(f"the other model has no parameter {target.name}" + did_you_mean(target.name, found))
+            if list(other.shape) != shape:
+                raise InputError(f"{target.name} of the other model is {list(other.shape)}: expected {shape}")
+        masking.apply([replace(target, parameter=found[target.name]) for target in self.targets])
+
+    def table(self) -> Table:
+        """Return what is pruned where: a row per parameter (name, shape, weights, zeros, sparsity), then their total.
+
+        Zeros are counted in the weights. ``print(pruner.table())`` shows it; ``rows`` are the data.
+        """
+        counts = [(t, *masking.count_zeros([t])) for t in self.targets]
+        rows = [
+            (t.name, "×".join(map(str, t.mask.shape)), weights, zeros, zeros / weights) for t, zeros, weights in counts
+        ]
+        zeros, weights = masking.count_zeros(self.targets)
+        names = ("parameter", ""), ("shape", ""), ("weights", ","), ("zeros", ","), ("sparsity", ".2%")
+        return Table(
+            "", tuple(Column(*each) for each in names), [*rows, ("total", "", weights, zeros, zeros / weights)]
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what it takes to go on later: numbers, text and tensors, which ``torch.load`` reads safely."""
+        return pruner_state.pack(self.iteration, self._settings, self.updates, self.targets)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from ``state``, of a pruner made with the same arguments, as if nothing had come between.
+
+        Load the model's weights before, and both after the pruner has been made. Raises InputError, and changes
+        nothing, where the state is of another schedule, criterion, ``within``, seed or length of an epoch, or of other
+        parameters.
+        """
+        self._refuse_finalised()
+        iteration, updates, masks = pruner_state.unpack(state, self._settings, self.targets)
+        if lost := pruner_state.unloaded(self.targets, masks) if self.updates else 0:
+            raise InputError(
+                f"{lost:,} weights that the state keeps were pruned as this pruner was made: load the model's weights "
+                "after that, then the pruner's state"
+            )
+        self.iteration, self.updates = iteration, updates
+        for target in self.targets:
+            target.mask.copy_(masks[target.name])
+        masking.apply(self.targets)
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        """What has to be the same to go on from a state."""
+        iterations, per_epoch = self._length
+        names = {"schedule": self.schedule, "criterion": self.criterion, "within": self.within, "seed": self._seed}
+        return {**names, "iterations": iterations, "iterations_per_epoch": per_epoch}
+
+    def finalize(self, *, torch_masks: bool = False) -> dict[str, Tensor]:
         """Stop pruning, with the pruned weights zero; return the masks: bool, by parameter name.
+
+        ``torch_masks``: leave the masks to torch.nn.utils.prune, which keeps weights pruned as they are trained on:
+        each pruned parameter is ``weight_orig`` then, beside a ``weight_mask``.
 
         Warns where the loop ended before the schedule did.
         """
         if self.sparsity < self.schedule.sparsity - FALLS_SHORT:
             reached = f"{self.sparsity:.4g} of the weights are pruned where {self.schedule.sparsity:.4g} were asked for"
-            warnings.warn(f"{reached}: the loop ended after {self.iteration} steps", stacklevel=2)
+            warn_caller(f"{reached}: the loop ended after {self.iteration} steps")
         masking.apply(self.targets)
+        if torch_masks:
+            masking.give_back(self._model, self.targets)
         if self._hook is not None:
             self._hook.remove()
             self._hook = None
@@ -154,9 +231,18 @@ class Pruner:
         """Share of the target weights that are zero, counted."""
         return masking.sparsity(self.targets)
 
-    def _advance(self) -> None:
+    def _follow(self, optimizer: torch.optim.Optimizer, *_: object) -> None:
+        """Count a step of the optimizer, unless it was one that a GradScaler had it skip."""
+        overflow = getattr(optimizer, "found_inf", None)  # fused optimizers are called all the same
+        if overflow is None or not bool(overflow):
+            self._advance()
+
+    def _refuse_finalised(self) -> None:
         if self._finalised:
             raise InputError("this pruner was finalised: make another one to prune further")
+
+    def _advance(self) -> None:
+        self._refuse_finalised()
         self.iteration += 1
         masking.apply(self.targets)
         self.update()
@@ -170,18 +256,19 @@ class Pruner:
             return
         seed = derive(self._seed, 0, self.iteration, "criterion")
         draws = torch.Generator().manual_seed(seed)
-        context = PruningContext(self._model, self.targets, draws, self._loss, self._batches)
+        ranks = Ranks.here(self._group)
+        context = PruningContext(self._model, self.targets, draws, self._loss, self._batches, ranks)
         kept = {name for name, mask in self.masks.items() if mask.any()}
         with self._naming(self.criterion, InputError):
-            with undisturbed(self._model), _seeded(self._model, seed):
+            with undisturbed(self._model), _seeded(self._model, seed), eagerly():
                 scores: object = self.criterion.scores(context)
             if not isinstance(scores, Mapping):
                 raise InputError(f"gave {type(scores).__name__}: expected a mapping of target names to tensors")
-            change = masking.grow(self.targets, scores, wanted, self.within)
+            change = masking.grow(self.targets, scores, wanted, self.within, ranks)
         epoch = now.epoch if now.iterations_per_epoch is not None else None
         self.updates.append(Update(self.iteration, epoch, self.sparsity, change))
         if emptied := [name for name, mask in self.masks.items() if name in kept and not mask.any()]:
-            warnings.warn(f"nothing is left of {', '.join(emptied)}", stacklevel=3)
+            warn_caller(f"nothing is left of {', '.join(emptied)}")
 
     @contextmanager
     def _naming(self, plugin: Plugin, kind: type[Exception]) -> Iterator[None]:

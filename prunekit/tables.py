@@ -60,6 +60,25 @@ class Table:
     """The population that each row is about, then those that its numbers depend on; or none at all. Numbers that were
     published of it stand below the row where there are some of the others, too."""
 
+    def __str__(self) -> str:
+        """Return title, names and rows in columns, numbers to the right; of a Number the value alone."""
+        names = [column.name for column in self.columns]
+        rows = [[_cell(*each) for each in zip(row, self.columns, strict=True)] for row in self.rows]
+        widths = [max(map(len, cells)) for cells in zip(names, *rows, strict=True)]
+        text = [all(isinstance(value, str) for value in values) for values in zip(*self.rows, strict=True)]
+        lines = [
+            "  ".join(
+                f"{cell:{'<' if left else '>'}{width}}" for cell, left, width in zip(row, text, widths, strict=True)
+            )
+            for row in [names, *rows]
+        ]
+        return "\n".join([*filter(None, [self.title]), *(line.rstrip() for line in lines)])
+
+
+def _cell(value: Value, column: Column) -> str:
+    value = value.value if isinstance(value, Number) else value
+    return "" if value is None else value if isinstance(value, str) else format(value, column.format)
+
 
 @dataclass(frozen=True)
 class Headline:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from helpers_masks import Network, random_scores
 from torch import nn
-from torch.nn.utils import parametrizations, prune
+from torch.nn.utils import parametrizations
 
 from prunekit import masks
 from prunekit.errors import InputError
@@ -40,7 +40,7 @@ def test_weights_of_convolutions_and_linear_layers_are_pruned_head_in_projector_
         ({"modules": ["linear"], "parameters": ["weight", "bias"]}, ["head.weight", "head.bias"]),
         ({"include": ["*.3.*", "proj*"], "exclude": []}, ["encoder.3.weight", "projector.weight"]),
         ({"exclude": ["encoder.*", "projector.*"]}, ["head.weight"]),
-        ({"include": ["Head.*", "encoder.0.weight"]}, ["encoder.0.weight"]),  # case matters
+        ({"include": ["[Hh]ead.*", "encoder.0.weight"]}, ["encoder.0.weight", "head.weight"]),
     ],
 )
 def test_a_selection_goes_by_module_type_parameter_and_globs(
@@ -86,12 +86,46 @@ def test_a_module_used_twice_counts_once() -> None:
 
 
 def test_a_selection_of_nothing_says_what_there_is(network: Network) -> None:
-    with pytest.raises(InputError, match=r"include \['decoder.\*'\].* selects none of the model's encoder.0.weight"):
-        masks.find_targets(network, TargetSelection(include=["decoder.*"]))
+    with pytest.raises(InputError, match=r"include \['\*.1.weight'\].* selects none of the model's encoder.0.weight"):
+        masks.find_targets(network, TargetSelection(include=["*.1.weight"]))
     with pytest.raises(InputError, match=r"parts \['tail'\]"):
         masks.find_targets(network, within_parts={"tail"})
     with pytest.raises(InputError, match="no convolution and no linear layer"):
         masks.find_targets(nn.Sequential(nn.BatchNorm2d(3), nn.ReLU()))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"include": ["encodr.*"]},
+            r"include 'encodr\.\*' matches none of the model's .* \(did you mean 'encoder\.\*'\?\)",
+        ),
+        ({"include": ["*", "Head.*"]}, r"include 'Head\.\*' .*did you mean 'head\.\*'"),  # case matters
+        ({"exclude": ["projector.*", "had.weight"]}, r"exclude 'had\.weight' .*did you mean 'head\.weight'"),
+        ({"exclude": ["xyz"]}, r"exclude 'xyz' .*\(known: encoder\.\*, encoder\.0\.\*, "),
+    ],
+)
+def test_a_glob_that_matches_nothing_is_refused_with_the_nearest_name(
+    network: Network, options: dict, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        masks.find_targets(network, TargetSelection(**options))
+
+
+def test_the_usual_exclusion_and_globs_of_what_is_never_pruned_are_silent(network: Network) -> None:
+    del network.projector
+    expected = ["encoder.0.weight", "encoder.3.weight", "head.weight"]
+    assert names(masks.find_targets(network, TargetSelection(exclude=["projector.*"]))) == expected
+    assert names(masks.find_targets(network, TargetSelection(exclude=["encoder.1.*"]))) == expected  # normalisation
+
+
+@pytest.mark.filterwarnings("ignore:(?s).*quantized tensor creation")
+def test_quantised_layers_are_no_targets() -> None:
+    model = nn.Sequential(
+        nn.Linear(4, 4), torch.ao.nn.quantized.dynamic.Linear(4, 4), torch.ao.nn.quantized.Linear(4, 4)
+    )
+    assert names(masks.find_targets(model)) == ["0.weight"]
 
 
 def test_lazy_parameters_are_refused_until_they_have_values() -> None:
@@ -103,8 +137,7 @@ def test_lazy_parameters_are_refused_until_they_have_values() -> None:
 
 
 def test_computed_weights_are_refused_where_they_are_selected(network: Network) -> None:
-    prune.l1_unstructured(network.head, "weight", amount=3)
-    parametrizations.weight_norm(network.projector)
+    parametrizations.weight_norm(network.head)
     with pytest.raises(InputError, match=r"head\.weight is computed from other parameters"):
         masks.find_targets(network)
     assert len(masks.find_targets(network, TargetSelection(include=["encoder.*"]))) == 2

@@ -1,6 +1,7 @@
 """What a pruner takes, what it refuses, and what it warns of."""
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from helpers_pruner import Rounds, small
 from torch import nn
 
+import prunekit
 from prunekit import Criterion, InputError, Pruner, PruningContext
 from prunekit.protocols import TargetSelection
 
@@ -81,6 +83,34 @@ def test_a_loop_that_ends_before_the_first_update_is_warned_of() -> None:
     ):
         masks = pruner.finalize()
     assert masks["weight"].all()
+
+
+@pytest.mark.parametrize("follows", ["steps.step()", "pruner.step()", "pruner.finalize()", "prunekit.prune("])
+def test_warnings_are_of_the_line_that_called(follows: str) -> None:
+    model = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 2))
+    with torch.no_grad():
+        model[1].weight.mul_(1e-6)
+    steps = torch.optim.SGD(model.parameters(), lr=0.1)
+    torch.optim.lr_scheduler.StepLR(steps, 1)  # wraps steps.step
+    hooked = {"optimizer": steps} if follows == "steps.step()" else {}
+    with warnings.catch_warnings(record=True) as record:
+        warnings.simplefilter("always")
+        pruner = Pruner(model, "gmp", sparsity=0.8, begin="0it", end="1it", every="1it", **hooked)
+        if follows == "steps.step()":
+            steps.step()
+        elif follows == "pruner.step()":
+            pruner.step()
+        elif follows == "pruner.finalize()":
+            pruner.finalize()
+        else:
+            prunekit.prune(model, sparsity=0.8)
+    assert {warning.filename for warning in record} == {__file__}
+    assert follows in Path(__file__).read_text().splitlines()[record[-1].lineno - 1]
+
+
+def test_a_glob_that_matches_nothing_is_refused() -> None:
+    with pytest.raises(InputError, match=r"include '0.wight' matches none .* \(did you mean '0\.weight'\?\)"):
+        Pruner(small(), sparsity=0.5, targets={"include": ["0.wight"]})
 
 
 @pytest.mark.parametrize(("scores", "message"), [(None, "gave NoneType"), ({"weight": 3}, "gave a int for weight")])

@@ -97,6 +97,39 @@ def test_the_tickets_of_the_readme_are_pruned_in_five_rounds_and_rewound(tmp_pat
     assert [stage.point for stage in population.stages] == [0, 1, 0] * 5
 
 
+def test_the_loop_of_the_readme_prunes_exactly_and_goes_on_from_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import timm
+    import torch
+
+    create, made = timm.create_model, []
+
+    def smaller(name: str, **options: int) -> torch.nn.Module:
+        made.append(create(name, img_size=16, patch_size=8, depth=1, embed_dim=24, num_heads=3, **options))
+        return made[-1]
+
+    monkeypatch.setattr(timm, "create_model", smaller)
+    monkeypatch.chdir(tmp_path)
+    given = {"loader": [(torch.randn(4, 3, 16, 16), torch.arange(4))] * 2, "path": tmp_path / "state.pt"}
+    exec(next(block for block in blocks("python") if "vit_tiny" in block), given)  # noqa: S102
+    weights = [p for m in made[0].modules() if isinstance(m, torch.nn.Linear | torch.nn.Conv2d) for p in [m.weight]]
+    total = sum(weight.numel() for weight in weights)
+    assert sum(int((weight == 0).sum()) for weight in weights) == round(0.9 * total)
+    printed = capsys.readouterr().out
+    assert "epoch 0: 0.0% of the weights are zero" in printed
+    assert "epoch 9: 90.0% of the weights are zero" in printed
+    assert printed.splitlines()[-1].split() == ["total", f"{total:,}", f"{round(0.9 * total):,}", "90.00%"]
+    saved = torch.load("pruned.pt", weights_only=True)
+    assert all(not saved[name][~mask].any() for name, mask in given["masks"].items())  # type: ignore[attr-defined]
+
+    from prunekit import Pruner
+
+    pruner = given["pruner"] = Pruner(made[0], sparsity=0.95)
+    exec(next(block for block in blocks("python") if "pruner.load_state_dict" in block), given)  # noqa: S102
+    assert pruner.sparsity == round(0.95 * total) / total
+
+
 def test_pruning_without_a_loop_works_as_the_readme_says() -> None:
     import torch
 

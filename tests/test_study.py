@@ -156,9 +156,24 @@ def test_a_schedule_whose_code_fails_is_named_with_its_file_and_line(tiny: Path)
 
 
 def test_targets_that_select_nothing_are_refused_before_any_work(tiny: Path, tmp_path: Path) -> None:
-    study = study_of(tiny, "populations.sparse.stages.prune.targets.include=[nomatch]")
+    study = study_of(tiny, "populations.sparse.stages.prune.targets.include=[head.bias]")
     with pytest.raises(InputError, match=r"sparse\.stages\.prune\.targets: nothing to prune"):
         outline(study, Store(tmp_path / "none"))
+
+
+@pytest.mark.parametrize("key", ["include", "exclude"])
+def test_a_glob_that_matches_nothing_is_refused_with_its_line_and_the_nearest_name(tiny: Path, key: str) -> None:
+    before = "schedule: {name: one_shot"
+    lines = tiny.read_text().splitlines()
+    line = next(i for i, text in enumerate(lines, 1) if before in text)
+    tiny.write_text(tiny.read_text().replace(before, f"targets: {{{key}: [encodr.*]}}, {before}"))
+    study = study_of(tiny)
+    with pytest.raises(InputError) as raised:
+        count_targets(study, blueprint(study))
+    assert f"tiny.yaml:{line}: populations.sparse.stages.prune.targets: {key} 'encodr.*' matches none" in str(
+        raised.value
+    )
+    assert str(raised.value).endswith("(did you mean 'encoder.*'?)")
 
 
 def test_a_criterion_that_cannot_score_a_target_is_refused_before_any_work(tiny: Path) -> None:

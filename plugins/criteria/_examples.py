@@ -18,11 +18,12 @@ from prunekit import Batch, InputError, PruningContext
 def first_examples(context: PruningContext, count: int | None) -> Iterator[Any]:
     """Yield the batches of the first ``count`` training examples, the last one cut to size; None: of all.
 
-    Yields fewer where there are fewer. Raises InputError where there are no examples at all.
+    Yields fewer where there are fewer; of several ranks each looks at its share. Raises InputError where there are no
+    examples at all.
     """
     if context.batches is None:
         raise InputError("it looks at training data, and there are none: pass data= (and loss=) to the Pruner")
-    left, found = count, False
+    left, found = None if count is None else context.ranks.share(count), False
     for batch in context.batches():
         size = size_of(batch)
         if size:
@@ -144,7 +145,8 @@ def gradients(value: Tensor, parameters: Sequence[Tensor], create_graph: bool = 
 def mean_gradients(context: PruningContext, batches: Iterable[Any]) -> dict[str, Tensor]:
     """Return ∂L/∂θ by target name, L the mean loss of the examples in ``batches``; zeros where it does not depend on θ.
 
-    The model is taken in the mode that it is in. No ``.grad`` is touched.
+    The model is taken in the mode that it is in. No ``.grad`` is touched. Of several ranks it is the mean over the
+    examples of all.
     """
     parameters = [target.parameter for target in context.targets]
     sums = [torch.zeros_like(parameter, requires_grad=False) for parameter in parameters]
@@ -155,4 +157,5 @@ def mean_gradients(context: PruningContext, batches: Iterable[Any]) -> dict[str,
             for total, gradient in zip(sums, gradients(mean_loss(context, batch), parameters), strict=True):
                 total.add_(gradient, alpha=size)
             seen += size
-    return {target.name: total / seen for target, total in zip(context.targets, sums, strict=True)}
+    means = [context.ranks.mean(total / seen, weight=seen) for total in sums]
+    return {target.name: mean for target, mean in zip(context.targets, means, strict=True)}

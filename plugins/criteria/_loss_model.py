@@ -10,7 +10,7 @@ from torch import Tensor
 
 from prunekit import Criterion, PruningContext
 
-from ._examples import device_of, first_examples, inputs_of, mean_gradients
+from ._examples import device_of, first_examples, inputs_of, mean_gradients, size_of
 from ._gauss_newton import gauss_newton_diagonal
 from ._modes import scoring
 
@@ -54,7 +54,9 @@ class LossModel(Criterion):
                     change[name] -= gradient * parameters[name].detach()
             if self.curvature:
                 inputs = (inputs_of(batch).to(device_of(context)) for batch in examples)
-                for name, diagonal in gauss_newton_diagonal(context.model, parameters, inputs).items():
+                seen = sum(map(size_of, examples))
+                for name, own in gauss_newton_diagonal(context.model, parameters, inputs).items():
+                    diagonal = context.ranks.mean(own, weight=seen)
                     change[name] += diagonal * parameters[name].detach().square() / 2
         half = self.regularisation / 2
         return {name: change[name].abs_() + half * p.detach().square() for name, p in parameters.items()}

@@ -71,11 +71,13 @@ class Grasp(Criterion):
         with scoring(context.model, self.statistics), requiring_gradients(parameters), _twice_differentiable():
             for batch in batches:
                 _add(flow, gradients(self._loss(context, batch), parameters), size_of(batch) / count)
+            flow = [context.ranks.mean(each, weight=count) for each in flow]
             for batch in batches:
                 first = gradients(self._loss(context, batch), parameters, create_graph=True)
                 along = torch.stack([(g * f).sum() for g, f in zip(flow, first, strict=True)]).sum()
                 _refuse_dead_ends(along)
                 _add(curved, gradients(along, parameters), size_of(batch) / count)
+            curved = [context.ranks.mean(each, weight=count) for each in curved]
         return {t.name: t.parameter.detach() * each for t, each in zip(context.targets, curved, strict=True)}
 
     def _loss(self, context: PruningContext, batch: Any) -> Tensor:

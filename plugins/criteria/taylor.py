@@ -57,4 +57,5 @@ class Taylor(Criterion):
                         product = gradient.to(total.dtype) * parameter.detach()
                         total.add_(product.square_(), alpha=size_of(chunk))
                     seen += size_of(chunk)
-        return {target.name: total / seen for target, total in zip(context.targets, sums, strict=True)}
+        means = [context.ranks.mean(total / seen, weight=seen) for total in sums]
+        return {target.name: mean for target, mean in zip(context.targets, means, strict=True)}

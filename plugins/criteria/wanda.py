@@ -48,7 +48,7 @@ class Wanda(Criterion):
     def check(self, targets: Sequence[Target]) -> None:
         """Refuse biases, which no input is multiplied with."""
         for target in targets:
-            if target.parameter is not getattr(target.module, "weight", None):
+            if target.name.endswith("bias"):
                 raise InputError(f"it has no score for {target.name}, a bias: take it out of what is pruned (targets)")
 
     def scores(self, context: PruningContext) -> dict[str, Tensor]:
@@ -67,7 +67,7 @@ class Wanda(Criterion):
                 f"it never saw an input of {unseen}: the model uses the weight without calling its layer, or not at "
                 f"all; exclude it (targets: {{exclude: [{unseen}]}})"
             )
-        return {t.name: t.parameter.detach().abs() * norms.of(t.parameter) for t in context.targets}
+        return {t.name: t.parameter.detach().abs() * norms.of(t.parameter, context) for t in context.targets}
 
 
 class _Norms:
@@ -111,10 +111,13 @@ class _Norms:
         """Whether all layers that have the weight were called."""
         return all(id(module) in self._norms for module in self._users[id(weight)])
 
-    def of(self, weight: Tensor) -> Tensor:
+    def of(self, weight: Tensor, context: PruningContext) -> Tensor:
         """Return ‖x‖ for every element of the weight, in a shape that broadcasts to its."""
         norms = [_by_weight(module, self._norms[id(module)]) for module in self._users[id(weight)]]
-        return functools.reduce(torch.hypot, norms)
+        norm = functools.reduce(torch.hypot, norms)
+        if context.ranks.count == 1:
+            return norm
+        return context.ranks.mean(norm.double().square()).mul(context.ranks.count).sqrt().to(norm.dtype)
 
 
 def _by_weight(module: _Layer, norm: Tensor) -> Tensor:
