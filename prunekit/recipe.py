@@ -60,7 +60,7 @@ def load(
     if seeds is not None and not isinstance(seeds, range):
         node = _with_seeds(node, seeds)
     source = validate(node)
-    if seeds is not None and source.recipe.seeds is None:
+    if seeds is not None and not any(map(source.recipe.is_made_here, source.recipe.populations)):
         raise InputError("--seeds: the members of this recipe are the files that its populations are given as")
     if isinstance(seeds, range) and checked(seeds).stop > (source.recipe.seeds or 0):
         source = validate(_with_seeds(node, seeds.stop))

@@ -133,9 +133,7 @@ def resolve(source: Source) -> Study:
     """
     recipe = source.recipe
     files = {name: source.files(name) for name in recipe.populations}
-    predictions = [
-        read_predictions(file.path) for name in files if recipe.populations[name].predictions for file in files[name]
-    ]
+    predictions = list(_predictions(source, files))
     data, fingerprint = _data(source, predictions)
     plans: dict[str, tuple[PlannedStage, ...]] = {}
     for name in recipe.parents_first():
@@ -156,6 +154,14 @@ def resolve(source: Source) -> Study:
     }
     _check_pairs(source, populations)
     return Study(source, data, fingerprint, populations, predictions)
+
+
+def _predictions(source: Source, files: Mapping[str, Sequence[GivenFile]]) -> Iterator[PredictionFile]:
+    """Read the populations that are given as predictions."""
+    for name, population in source.recipe.populations.items():
+        if population.predictions:
+            with source.blaming(("populations", name, "predictions")):
+                yield from [read_predictions(file.path) for file in files[name]]
 
 
 def _check_pairs(source: Source, populations: Mapping[str, Population]) -> None:
@@ -192,15 +198,17 @@ def _data(source: Source, predictions: Sequence[PredictionFile]) -> tuple[DataSu
     """
     recipe = source.recipe
     if recipe.data is None:
-        members = together(predictions)
+        with source.blaming(("populations",)):
+            members = together(predictions)
         fingerprint = digest([members.ids, members.labels.tolist()])
         return DataSummary(ImageShape(0, 0, 0), members.classes, 0, 0, len(members.ids)), fingerprint
     with source.blaming(("data",)):
         data = recipe.data.describe()
         check_data(data)
         fingerprint_of_images = recipe.data.fingerprint()
-    if predictions:
-        together(predictions, classes=data.classes)
+    with source.blaming(("populations",)):
+        if predictions:
+            together(predictions, classes=data.classes)
     return data, fingerprint_of_images
 
 

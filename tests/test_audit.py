@@ -147,6 +147,47 @@ def test_the_plan_names_the_files(folder):
     assert not Path("runs").exists()
 
 
+def test_seeds_are_no_members_of_what_was_made_elsewhere(folder):
+    for seeds in (2, range(2)):
+        with pytest.raises(InputError, match="--seeds: the members of this recipe are the files"):
+            load("audit.yaml", seeds=seeds)
+
+
+def test_a_table_that_cannot_be_used_is_refused_with_the_line_that_names_it(folder):
+    Path("sparse-1.csv").write_text("example_id\nid00\n")
+    with pytest.raises(
+        InputError, match=r"audit\.yaml:5: populations\.sparse\.predictions: sparse-1\.csv: has no column"
+    ):
+        resolve(load("audit.yaml"))
+
+
+DATA = RECIPE + "data: digits\n"
+
+
+def test_with_data_the_ids_are_those_of_its_images_and_the_labels_its_own(folder):
+    from prunekit.registry import registry
+    from prunekit.stages import plugin
+
+    test = plugin("dataset", "digits", registry).load().test
+    for path in folder.glob("*.csv"):
+        rows = [f"{example},{label}" for example, label in zip(test.ids, test.labels, strict=True)]
+        path.write_text("\n".join(["example_id,prediction", *reversed(rows)]) + "\n")
+    Path("audit.yaml").write_text(DATA)
+    prunekit.run("audit.yaml")
+    study = load_study(Path("runs"))
+    assert study.columns.ids == test.ids
+    assert build_report(study, study.comparisons).document["populations"]["dense"]["accuracy"]["mean"] == 1
+    assert study.images([0]).shape == (1, 1, 8, 8)
+
+
+def test_with_data_other_ids_are_refused(folder):
+    Path("audit.yaml").write_text(DATA)
+    with pytest.raises(
+        InputError, match=r"its examples are not those of the data: of the ids 797 are missing, first 'dig"
+    ):
+        prunekit.run("audit.yaml")
+
+
 def test_nothing_heavy_is_imported_for_predictions(folder):
     import subprocess
     import sys
