@@ -6,7 +6,7 @@ A point is the output of a module of the encoder, such as ``groups.0.0``, or wit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import Protocol
@@ -98,7 +98,7 @@ def _set(network: ProbedNetwork, points: Mapping[str, int], name: str) -> set[st
     if name in named:
         return {each for pattern in named[name] for each in _matching(points, pattern)}
     if name in (BLOCKS, PAPER):
-        return {INPUT, *blocks(encoder), SOFTMAX}
+        return {INPUT, *blocks(encoder, points), SOFTMAX}
     if name != CONVOLUTIONS:
         known = did_you_mean(name, {BLOCKS, CONVOLUTIONS, *named})
         raise InputError(f"probes: the model has no set {name!r}{known}: take another, or a list of patterns")
@@ -218,46 +218,60 @@ def _is_map(sizes: Sequence[int], image: ImageShape) -> bool:
 # ----------------------------------------------------------------------------------------------------- blocks
 
 
-def blocks(encoder: nn.Module) -> list[str]:
-    """Return the names of the blocks of an encoder.
+def blocks(encoder: nn.Module, points: Collection[str] | None = None) -> list[str]:
+    """Return the names of the blocks of an encoder; only of those that are ``points``, where these are given.
 
     A block is what a list of modules (``nn.Sequential`` and its like) repeats: an element with at least two layers that
-    have weights, or, of stages that hold lists of their own, an element of those. An encoder without such lists is made
-    of its direct parts with two layers, and where there is no more than one of these (VGG), of its layers.
+    have weights, or, of stages that hold lists of their own, an element of those, if it is a point. An encoder without
+    such lists is made of its direct parts with two layers (of GoogLeNet, the inceptions), or, where that is a single
+    one, of the blocks in there; without such parts (VGG), of its layers.
     """
-    listed = _listed(encoder, "")
-    if listed:
+    layers = [name for name, module in encoder.named_modules() if isinstance(module, nn.Linear | _ConvNd)]
+    there = {name for name, _ in encoder.named_modules()} if points is None else points
+    return [name for name in _repeated(encoder, "", there) or layers if name in there]
+
+
+def _repeated(module: nn.Module, path: str, points: Collection[str]) -> list[str]:
+    if listed := _listed(module, path, points):
         return listed
-    parts = [name for name, part in encoder.named_children() if _is_block(part) and not _is_list(part)]
-    if len(parts) > 1:
-        return parts
-    return [name for name, module in encoder.named_modules() if isinstance(module, nn.Linear | _ConvNd)]
+    parts = {name: part for name, part in module.named_children() if _is_block(part) and not _is_list(part)}
+    if len(parts) == 1:
+        ((name, part),) = parts.items()
+        return _repeated(part, f"{path}{name}.", points)
+    return [f"{path}{name}" for name in parts]
 
 
-def _listed(module: nn.Module, path: str) -> list[str]:
+def _listed(module: nn.Module, path: str, points: Collection[str]) -> list[str]:
     """Return the blocks in the lists that are direct children of a module."""
     found = []
     for name, child in module.named_children():
         if _is_list(child):
-            found += _elements(child, f"{path}{name}.")
+            found += _elements(child, f"{path}{name}.", points)
     return found
 
 
-def _elements(modules: nn.Module, path: str) -> list[str]:
+def _elements(modules: nn.Module, path: str, points: Collection[str]) -> list[str]:
     found = []
     for name, child in modules.named_children():
         if _is_list(child) and any(map(_is_block, child.children())):
-            found += _elements(child, f"{path}{name}.")
+            found += _elements(child, f"{path}{name}.", points)
         elif _is_block(child):
-            found += _listed(child, f"{path}{name}.") or [f"{path}{name}"]
+            # what a block repeats may run on patches of all images at once: then the block is what can be probed
+            inner = _listed(child, f"{path}{name}.", points)
+            found += inner if any(each in points for each in inner) else [f"{path}{name}"]
     return found
 
 
 def _is_list(module: nn.Module) -> bool:
-    """Whether a module holds nothing but a list: one of torch's own, or children called ``b1``, ``b2``, …"""
-    stems = {name.rstrip("0123456789") for name, _ in module.named_children()}
-    numbered = all(name[-1].isdigit() for name, _ in module.named_children())
-    return isinstance(module, _LISTS) or (len(stems) == 1 and numbered)
+    """Whether a module holds nothing but a list: one of torch's own, or blocks of a class called ``b1``, ``b2``, …
+
+    Numbered sequences are no list: the branches of a block, which run side by side.
+    """
+    children = dict(module.named_children())
+    stems = {name.rstrip("0123456789") for name in children}
+    numbered = len(stems) == 1 and all(name[-1].isdigit() for name in children)
+    kinds = {type(child) for child in children.values()}
+    return isinstance(module, _LISTS) or (numbered and len(kinds) == 1 and not kinds & {*_LISTS})
 
 
 def _is_block(module: nn.Module) -> bool:

@@ -66,7 +66,7 @@ def load_into(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None
     Wrappers and prefixes of either side do not matter. Shapes must be the same, and no value may lose precision.
     """
     inner = _unwrapped(model)
-    full = dict(inner.state_dict())
+    full = inner.state_dict()
     own = unprefixed(map(_plain, full))
     names = dict(zip(own, full, strict=True))
     given = {short: state[name] for short, name in unprefixed(state).items()}
@@ -87,7 +87,8 @@ def load_into(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None
     if any(problems):
         hint = _hint(absent, unexpected, shapes)
         raise InputError(f"{path}: does not fit the model: {'; '.join(filter(None, problems))}{hint}")
-    inner.load_state_dict({names[key]: tensor for key, tensor in given.items()}, strict=False)
+    full.update({names[key]: tensor for key, tensor in given.items()})  # with the versions that some models look for
+    inner.load_state_dict(full)
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:

@@ -178,6 +178,49 @@ def test_blocks_are_found_in_any_family(architecture: str) -> None:
     assert (len(found), found[0], found[-1]) == BLOCKS[architecture]
 
 
+def test_branches_that_run_side_by_side_are_no_blocks() -> None:
+    class Branched(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.branch1, self.branch2 = (nn.Sequential(nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)) for _ in range(2))
+
+    class Kinds(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.branch1, self.branch2 = nn.Conv2d(3, 3, 1), nn.Sequential(nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1))
+
+    for branched in (Branched, Kinds):
+        parts = {"stem": nn.Conv2d(3, 3, 1), "first": branched(), "second": branched()}
+        assert probes.blocks(nn.ModuleDict({"stage": nn.Sequential(branched(), branched())})) == ["stage.0", "stage.1"]
+        encoder = nn.Module()
+        for name, part in parts.items():
+            encoder.add_module(name, part)
+        assert probes.blocks(encoder) == ["first", "second"]
+
+
+def test_blocks_are_found_within_a_single_part() -> None:
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.wide, self.narrow = nn.Linear(3, 9), nn.Linear(9, 3)
+
+    body = nn.ModuleDict({"layers": nn.Sequential(Block(), Block()), "norm": nn.LayerNorm(3)})
+    encoder = nn.Module()
+    encoder.stem, encoder.body, encoder.last = nn.Conv2d(3, 3, 1), nn.Module(), nn.Linear(3, 3)
+    encoder.body.add_module("inner", nn.Module())
+    encoder.body.inner.parts = body
+    assert probes.blocks(encoder) == ["body.inner.parts.layers.0", "body.inner.parts.layers.1"]
+
+
+def test_where_what_a_block_repeats_runs_on_patches_the_block_is_taken() -> None:
+    network = network_of(Timm(architecture="mobilevit_xxs"), 64)
+    found = list(taken(network, "blocks", size=64))
+    assert found == ["input", *(f"stages.{s}.{b}" for s, b in MOBILE_VIT), "softmax"]
+
+
+MOBILE_VIT = [(0, 0), (1, 0), (1, 1), (1, 2), (2, 0), (2, 1), (3, 0), (3, 1), (4, 0), (4, 1)]
+
+
 @pytest.mark.parametrize("architecture", ["test_resnet", "test_vit", "test_convnext", "test_efficientnet"])
 def test_blocks_of_timms_networks_are_taken(architecture: str) -> None:
     size = 160 if "vit" in architecture else 32

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.modules.conv import _ConvNd
+from torch.overrides import TorchFunctionMode
 
 from prunekit import Criterion, InputError, PruningContext, Target, register
 
@@ -18,6 +20,8 @@ from ._examples import first_examples, logits_of
 from ._modes import scoring
 
 _Layer = nn.Linear | _ConvNd
+_OUT_PROJECTION = 11
+"""Where the weight behind the heads stands among the arguments of multi_head_attention_forward; its bias follows."""
 
 
 @register("wanda", source="Sun et al. 2023, arXiv 2306.11695, eq. 1")
@@ -54,14 +58,17 @@ class Wanda(Criterion):
     def scores(self, context: PruningContext) -> dict[str, Tensor]:
         """Return |θ| · ‖x‖₂.
 
-        Raises InputError where a target is a bias, or a weight whose inputs cannot be seen: one that is used without
-        its layer being called, or never.
+        Weights of linear layers that are used without their layer being called, as attention blocks of torch and
+        torchvision do, are seen in a second pass. Raises InputError where a target is a bias, or a weight whose inputs
+        cannot be seen: one that is used in another way, or never.
         """
         self.check(context.targets)
         norms = _Norms(context)
-        with scoring(context.model), torch.no_grad(), norms.watching():
-            for batch in first_examples(context, self.examples):
-                logits_of(context, batch)
+        for watching in (norms.calls, norms.other_uses):
+            if any(not norms.saw(target.parameter) for target in context.targets):
+                with scoring(context.model), torch.no_grad(), watching():
+                    for batch in first_examples(context, self.examples):
+                        logits_of(context, batch)
         if unseen := ", ".join(target.name for target in context.targets if not norms.saw(target.parameter)):
             raise InputError(
                 f"it never saw an input of {unseen}: the model uses the weight without calling its layer, or not at "
@@ -89,8 +96,8 @@ class _Norms:
                     self._users[id(parameter)].append(module)
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Look at every input."""
+    def calls(self) -> Iterator[None]:
+        """Look at every input of a layer."""
         modules = [module for users in self._users.values() for module in users]
         hooks = [module.register_forward_pre_hook(self._look, with_kwargs=True) for module in modules]
         try:
@@ -98,6 +105,18 @@ class _Norms:
         finally:
             for hook in hooks:
                 hook.remove()
+
+    @contextmanager
+    def other_uses(self) -> Iterator[None]:
+        """Look at what is multiplied with the weights of linear layers that were not called."""
+        unseen = {key: users[0] for key, users in self._users.items() if id(users[0]) not in self._norms}
+
+        def look(weight: Tensor, inputs: Tensor) -> None:
+            if id(weight) in unseen:
+                self._look(unseen[id(weight)], (inputs,), {})
+
+        with _Uses(look):
+            yield
 
     def _look(self, module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
         features: Tensor = inputs[0] if inputs else named["input"]
@@ -118,6 +137,25 @@ class _Norms:
         if context.ranks.count == 1:
             return norm
         return context.ranks.mean(norm.double().square()).mul(context.ranks.count).sqrt().to(norm.dtype)
+
+
+class _Uses(TorchFunctionMode):
+    """Shows the weights that are applied as those of linear layers are, with their inputs."""
+
+    def __init__(self, look: Callable[[Tensor, Tensor], None]) -> None:
+        super().__init__()
+        self._look = look
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        named = kwargs or {}
+        if func is F.linear:
+            self._look(args[1] if len(args) > 1 else named["weight"], args[0] if args else named["input"])
+        if func == F.multi_head_attention_forward:
+            weight, bias = args[_OUT_PROJECTION : _OUT_PROJECTION + 2]
+            through = torch.eye(len(weight), dtype=weight.dtype, device=weight.device)
+            heads, _ = func(*args[:_OUT_PROJECTION], through, None if bias is None else bias * 0, **named)
+            self._look(weight, heads)
+        return func(*args, **named)
 
 
 def _by_weight(module: _Layer, norm: Tensor) -> Tensor:

@@ -162,35 +162,58 @@ def test_within_a_row_the_least_of_every_output_go() -> None:
     assert expected.shape == (3, 4)
 
 
-# ------------------------------------------------------------------------------------------------ refusals
-
-
-def test_multi_head_attention_uses_a_weight_without_calling_its_layer() -> None:
+@pytest.mark.parametrize("bias", [True, False])
+def test_behind_the_heads_of_attention_the_features_are_what_the_heads_return(bias: bool) -> None:
     class Attending(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.attention, self.head = nn.MultiheadAttention(4, 2, batch_first=True), nn.Linear(4, 2)
+            self.attention = nn.MultiheadAttention(4, 2, batch_first=True, bias=bias)
+            self.head = nn.Linear(4, 2)
 
         def forward(self, tokens: Tensor) -> Tensor:
-            return self.head(self.attention(tokens, tokens, tokens)[0])
+            return self.head(self.attention(tokens, tokens, tokens, need_weights=False)[0])
 
-    data = batches(drawn(3, 5, 4), 3)
-    line = (
-        r"criterion wanda: it never saw an input of attention\.out_proj\.weight: the model uses the weight without "
-        r"calling its layer, or not at all; exclude it \(targets: \{exclude: \[attention\.out_proj\.weight\]\}\)"
-    )
-    with pytest.raises(InputError, match=line):
-        Pruner(Attending(), criterion="wanda", sparsity=0.5, data=data)
-    targets = {"exclude": ["attention.out_proj.weight"]}
-    pruner = Pruner(Attending(), criterion="wanda", sparsity=0.5, data=data, targets=targets)
-    assert pruner.masks.keys() == {"head.weight"}
+    model, tokens = Attending(), drawn(3, 5, 4)
+    found = Wanda().scores(context(model, batches(tokens, 2, 1)))
+    with torch.no_grad():
+        attention = model.attention
+        projected = tokens @ attention.in_proj_weight.T + (attention.in_proj_bias if bias else 0)
+        query, key, value = (each.view(3, 5, 2, 2).transpose(1, 2) for each in projected.split(4, dim=2))
+        heads = (query @ key.transpose(2, 3) / 2**0.5).softmax(3) @ value
+        behind = heads.transpose(1, 2).reshape(15, 4)
+        out = model.attention.out_proj
+        expected = {"attention.out_proj.weight": behind, "head.weight": out(behind)}
+    for name, features in expected.items():
+        weight = model.get_parameter(name).detach()
+        torch.testing.assert_close(found[name], weight.abs() * features.norm(dim=0), rtol=1e-4, atol=1e-6)
+
+
+def test_a_weight_that_is_applied_without_its_layer_has_its_inputs_norm() -> None:
+    class Functional(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.called = nn.Linear(3, 4), nn.Linear(4, 3), nn.Linear(3, 2)
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            hidden = nn.functional.linear(inputs, self.first.weight)
+            return self.called(nn.functional.linear(input=hidden, weight=self.second.weight, bias=self.second.bias))
+
+    model, inputs = Functional(), drawn(6, 3)
+    found = Wanda().scores(context(model, batches(inputs, 4, 2)))
+    with torch.no_grad():
+        hidden = inputs @ model.first.weight.T
+        for layer, features in ((model.first, inputs), (model.second, hidden), (model.called, model.second(hidden))):
+            name = next(name for name, parameter in model.named_parameters() if parameter is layer.weight)
+            torch.testing.assert_close(found[name], layer.weight.abs() * features.norm(dim=0), rtol=1e-4, atol=1e-6)
+
+
+# ------------------------------------------------------------------------------------------------ refusals
 
 
 def test_the_layers_of_torchs_transformer_are_seen() -> None:
     model = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)
-    targets = {"exclude": ["*.out_proj.weight"]}
-    pruner = Pruner(model, criterion="wanda", sparsity=0.5, data=batches(drawn(3, 5, 4), 3), targets=targets)
-    assert pruner.masks.keys() == {"linear1.weight", "linear2.weight"}
+    pruner = Pruner(model, criterion="wanda", sparsity=0.5, data=batches(drawn(3, 5, 4), 3))
+    assert pruner.masks.keys() == {"self_attn.out_proj.weight", "linear1.weight", "linear2.weight"}
 
 
 def test_a_layer_that_is_never_called_is_named() -> None:
