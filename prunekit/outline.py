@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from prunekit.capacity import default_jobs, free_memory
 from prunekit.errors import InputError
+from prunekit.estimates import Timings
 from prunekit.expansion import Repetition
 from prunekit.protocols import Measure, Options
 from prunekit.stages import PruneStage, TrainStage, as_recipe, options_in, parts_trained, pruning_of
@@ -25,13 +26,16 @@ def outline(study: Study, store: Store, *, jobs: int | None = None, device: str 
     """Return populations, stages, updates, memory and what is stored already. Decodes nothing and looks into no file.
 
     ``stored`` counts members; it is ``"unknown"`` where the fingerprint of the data is. Bytes of memory are None where
-    they cannot be told. Raises InputError as :func:`count_targets` does.
+    they cannot be told, seconds where nothing like it was measured on this machine. Raises InputError as
+    :func:`count_targets` does.
     """
     from prunekit.memory import Estimates
 
     network = blueprint(study)
     targets = count_targets(study, network)
     memory = Estimates(network, study.data, device)
+    held = _memory(study, memory, jobs, device)
+    timings = Timings(study, store, device)
     return {
         "study": study.recipe.name,
         "identity": study.identity,
@@ -45,7 +49,8 @@ def outline(study: Study, store: Store, *, jobs: int | None = None, device: str 
         },
         "members": len(list(study.members())),
         "disk_bytes": estimate_disk(study, network),
-        "memory": _memory(study, memory, jobs, device),
+        "memory": held,
+        "time": vars(timings.estimate(SPLIT, held["jobs"])),
         "populations": {
             name: {
                 "from": population.parent,
@@ -56,11 +61,13 @@ def outline(study: Study, store: Store, *, jobs: int | None = None, device: str 
                         **_stage(study, population, stage, store),
                         "prunes": targets.get((name, stage.name), 0),
                         "memory_bytes": memory.of(stage.options),
+                        "seconds": timings.of(stage),
                     }
                     for stage in population.stages
                 ],
                 "observed": _count(study, [_observed(study, store, population, m) for m in study.asked(name)]),
                 "observing_bytes": memory.observing,
+                "observing_seconds": timings.observing(0, lambda _: True),
             }
             for name, population in study.populations.items()
         },
