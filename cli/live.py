@@ -47,9 +47,9 @@ class _Preparation:
     def line(self, now: float) -> str:
         """``decoding images: 41 %, about 9 s left``."""
         if not self.total:
-            return self.what + (f": {self.done:,}" if self.done else "") + f", {_duration(now - self.begun)} so far"
+            return self.what + (f": {self.done:,}" if self.done else "") + f", {duration(now - self.begun)} so far"
         left = (now - self.begun) * (1 / self.share - 1) if self.share > LEAST_SHARE else None
-        return f"{self.what}: {self.share:.0%}".replace("%", " %") + (f", about {_duration(left)} left" if left else "")
+        return f"{self.what}: {self.share:.0%}".replace("%", " %") + (f", about {duration(left)} left" if left else "")
 
 
 @dataclass
@@ -163,7 +163,7 @@ class Display:
     def _prepared(self) -> None:
         """Say how long the preparation took that is over now; of mere waiting nothing is said."""
         if self.preparation is not None and self.preparation.done:
-            self._say(f"{self.preparation.what}: done in {_duration(time.monotonic() - self.preparation.begun)}")
+            self._say(f"{self.preparation.what}: done in {duration(time.monotonic() - self.preparation.begun)}")
         self.preparation = None
 
     def _say_now_and_then(self, task: Task, running: _Running) -> None:
@@ -205,7 +205,7 @@ class Display:
 
     def _left(self) -> str:
         seconds = self.seconds_left()
-        return "" if seconds is None or seconds < 1 else f", about {_duration(seconds)} left"
+        return "" if seconds is None or seconds < 1 else f", about {duration(seconds)} left"
 
     def seconds_left(self) -> float | None:
         """Return the time left at the pace of this run: stages of a name take what their like took per image."""
@@ -238,7 +238,7 @@ class Display:
             data = running.data
             epoch = "waiting" if running.waiting else _number(data.get("epoch"), ".0f") + f"/{data.get('epochs', '–')}"
             rate = _number(data.get("images_per_second"), ",.0f")
-            left = "–" if running.seconds_left is None else _duration(running.seconds_left)
+            left = "–" if running.seconds_left is None else duration(running.seconds_left)
             cells = [
                 epoch,
                 _number(data.get("loss"), ".3f"),
@@ -247,7 +247,7 @@ class Display:
             ]
             table.add_row(f"{task.population} {task.seed}", task.stage, *cells, rate, left)
         done, total = self._members_done(), len(self.members)
-        head = f"{done} of {total} members done, {_duration(time.monotonic() - self.begun)} so far{self._left()}"
+        head = f"{done} of {total} members done, {duration(time.monotonic() - self.begun)} so far{self._left()}"
         return Group(Text(head, style="bold"), table)
 
 
@@ -273,7 +273,8 @@ def _percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f} %"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """``2 min 5 s``."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -10,6 +10,8 @@ from rich.table import Table
 from prunekit.capacity import gigabytes
 from prunekit.report.terminal import PIPE_WIDTH
 
+from .live import duration
+
 MOST_UPDATES = 12
 """Updates of a stage that are shown one by one; of more, the first and the last few."""
 MOST_LISTS = 4
@@ -37,8 +39,9 @@ def print_outline(plan: dict[str, Any]) -> None:
     for control, names in _controls(plan["populations"]).items():
         console.print(f"{control} is the control of {', '.join(names)}: the same without pruning")
     _print_updates(console, plan["populations"])
-    if plan["memory"] is not None:
+    if plan["memory"] is not None:  # there are networks
         console.print(_memory(plan["memory"]))
+        console.print(_time(plan["time"]))
     console.print(f"Disk: about {plan['disk_bytes'] / 1e6:,.0f} MB under {plan['store']}. Nothing was done.")
 
 
@@ -83,6 +86,19 @@ def _memory(memory: dict[str, Any]) -> str:
     free = "" if memory["available_bytes"] is None else f" ({_size(memory['available_bytes'])} are free)"
     several = f", {_size(memory['bytes'])} for {jobs} at once" if jobs > 1 else ""
     return f"Memory{where}: about {_size(memory['worker_bytes'])} per process{several}{free}."
+
+
+def _time(time: dict[str, Any]) -> str:
+    """Return how long the run takes, and what that rests on."""
+    unknown = ", ".join(time["unknown"][:MOST_LISTS]) + (", …" if len(time["unknown"]) > MOST_LISTS else "")
+    if time["seconds"] is None:
+        return f"Time: unknown: nothing like {unknown} was run on this machine."
+    if not time["tasks"]:
+        return "Time: nothing is left to do."
+    jobs = f"{time['jobs']} job{'s' * (time['jobs'] != 1)}"
+    about = f"about {duration(time['seconds'])} with {jobs} (starting up aside)"
+    found = f"from {time['measurements']:,} stages and observations measured on this machine"
+    return f"Time: {about}, {found}" + (f"; and what {unknown} take, which is unknown." if unknown else ".")
 
 
 def _size(count: int | None) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from prunekit.blocks import PopulationRecipe
 from prunekit.capacity import default_jobs, free_memory
 from prunekit.errors import InputError
+from prunekit.estimates import Timings
 from prunekit.expansion import Repetition
 from prunekit.protocols import Measure, Options
 from prunekit.stages import KIND_NAMES, TrainStage, as_recipe, options_in, parts_trained, pruning_of
@@ -26,13 +27,16 @@ def outline(study: Study, store: Store, *, jobs: int | None = None, device: str 
     """Return populations, stages, updates, memory and what is stored already. Decodes nothing and looks into no file.
 
     ``stored`` counts members; it is ``"unknown"`` where the fingerprint of the data is. Bytes of memory are None where
-    they cannot be told. Raises InputError as :func:`count_targets` does.
+    they cannot be told, seconds where nothing like it was measured on this machine. Raises InputError as
+    :func:`count_targets` does.
     """
     network = blueprint(study) if study.recipe.has_networks else None
     if network is not None:
         check_checkpoints(study, network, store)
     targets = {} if network is None else count_targets(study, network)
     memory = None if network is None else _estimates(network, study, device)
+    held = None if memory is None else _memory(study, memory, jobs, device)
+    timings = None if network is None else Timings(study, store, device)
     return {
         "study": study.recipe.name,
         "identity": study.identity,
@@ -46,7 +50,8 @@ def outline(study: Study, store: Store, *, jobs: int | None = None, device: str 
         },
         "members": len(list(study.members())),
         "disk_bytes": estimate_disk(study, network),
-        "memory": None if memory is None else _memory(study, memory, jobs, device),
+        "memory": held,
+        "time": vars(timings.estimate(SPLIT, held["jobs"])) if timings and held else None,
         "populations": {
             name: {
                 "from": population.parent,
@@ -58,11 +63,13 @@ def outline(study: Study, store: Store, *, jobs: int | None = None, device: str 
                         **_stage(study, population, stage, store),
                         "prunes": targets.get((name, stage.name), 0),
                         "memory_bytes": None if memory is None else memory.of(stage.options),
+                        "seconds": None if timings is None else timings.of(stage),
                     }
                     for stage in population.stages
                 ],
                 "observed": _count(study, [_observed(study, store, population, m) for m in study.asked(name)]),
                 "observing_bytes": None if memory is None else memory.observing,
+                "observing_seconds": None if timings is None else timings.observing(0, lambda _: True),
             }
             for name, population in study.populations.items()
         },
@@ -112,8 +119,7 @@ def _count(study: Study, stored: list[bool]) -> int | str:
 def _observed(study: Study, store: Store, population: Population, member: Member) -> bool:
     if not member.keys:
         return False
-    predicted = study.recipe.populations[population.name].predictions is not None
-    measures = [] if predicted else study.recipe.measures
+    measures = [] if study.is_predicted(population.name) else study.recipe.measures
     rank = population.members.index(member)
     names = [None, *(name for _, name in observers(measures, rank, study.source.registry))]
     return all(store.observation(member.key, SPLIT, name).exists() for name in names)

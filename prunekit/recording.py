@@ -29,7 +29,7 @@ def record_predictions(study: Study, store: Store) -> int:
     unused = {file.path: list(file.unused) for file in study.predictions}
     written = 0
     for population in study.populations.values():
-        if study.recipe.populations[population.name].predictions is None:
+        if not study.is_predicted(population.name):
             continue
         for member, file in zip(population.members, population.files, strict=True):
             if _has(store, member.key):

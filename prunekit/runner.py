@@ -156,7 +156,7 @@ def plan_tasks(study: Study, store: Store, tell: Listener) -> list[Task]:
     tasks: dict[str, Task] = {}
     for member in study.members():
         population = study.populations[member.population]
-        if study.recipe.populations[population.name].predictions is not None:
+        if study.is_predicted(population.name):
             continue
         for i, stage in enumerate(population.lineage):
             key = member.keys[i]

@@ -114,6 +114,10 @@ class Study:
         }
         return f"{self.recipe.name}-{digest(asked)[:8]}"
 
+    def is_predicted(self, population: str) -> bool:
+        """Return whether a population is given as predictions: its members have no stages and no networks."""
+        return self.recipe.populations[population].predictions is not None
+
     def asked(self, population: str) -> tuple[Member, ...]:
         """Return the members of a population that are asked for: all, or those of a part of the seeds."""
         part, members = self.source.seeds, self.populations[population].members

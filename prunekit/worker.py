@@ -13,7 +13,6 @@ import json
 import os
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from prunekit.errors import InputError, PrunekitError
+from prunekit.estimates import Stopwatch, circumstances
 from prunekit.observations import checked_columns, checked_note
 from prunekit.protocols import Backbone, Dataset, DataSummary, Measure, Options
 from prunekit.registry import line_in, registry
@@ -58,6 +58,7 @@ class Worker:
                 raise PrunekitError(f"{file}: was edited since the run began: run it again")
         self.dataset: Dataset = plugin("dataset", setup.data, self.registry)
         self.backbone: Backbone = plugin("backbone", setup.model, self.registry)
+        self._watch = Stopwatch()
 
     @cached_property
     def summary(self) -> DataSummary:
@@ -73,6 +74,12 @@ class Worker:
         if self.dataset.fingerprint() != self.setup.fingerprint:
             raise PrunekitError(f"the data of {self.dataset.name} changed since the run began: run it again")
         return DeviceData(images, self.setup.device, self.backbone.normalisation)
+
+    @cached_property
+    def circumstances(self) -> dict[str, Any]:
+        """What the times that are recorded depend on."""
+        setup = self.setup
+        return circumstances(setup.device, setup.threads, setup.model, setup.fingerprint)
 
     def do(self, task: dict[str, Any]) -> None:
         """Do one task."""
@@ -102,7 +109,7 @@ class Worker:
         kind = stage_kind(task["stage"])
         assert kind is not None  # who plans has validated it
         stage: Stage = kind.model_validate(task["stage"], context={"registry": self.registry})
-        begun = time.monotonic()
+        watch = self._watch = Stopwatch()
         member = self._member(task["seed"], task["parent"], weights=not isinstance(stage, GivenStage))
         context = StageContext(member_seed=task["seed"], ordinal=task["ordinal"], device=self.setup.device)
         outcome = self._outcome(key, member, stage, context, task)
@@ -112,7 +119,7 @@ class Worker:
             "stage": task["stage"],
             "parent": task["parent"],
             "zeros": _zeros(member.network, outcome.masks),
-            "seconds": round(time.monotonic() - begun, 3),
+            "timed": {**watch.read(len(outcome.updates)), "at": self.circumstances},
             "made_on": member.made_on,
         }
         if emptied := [name for name, mask in outcome.masks.items() if not mask.any()]:
@@ -175,6 +182,7 @@ class Worker:
 
         def keep(checkpoint: Checkpoint, epoch: dict[str, Any]) -> None:
             self.store.save_checkpoint(key, checkpoint.tensors, {**checkpoint.meta, "made_on": member.made_on})
+            self._watch.lap()
             self.emit({"event": "epoch", **epoch})
 
         def tell(progress: dict[str, Any]) -> None:
@@ -213,6 +221,7 @@ class Worker:
 
         key, split = task["key"], task["split"]
         measures: list[Measure] = [plugin("measure", each, self.registry) for each in task["measures"]]
+        watch = Stopwatch()
         member = self._member(task["seed"], key)
         observed = self._observed(task["seed"], key, member, split)
         examples = getattr(self.data.source, split)
@@ -229,12 +238,16 @@ class Worker:
             if task["base"]:  # another run may have written the same meanwhile: the same bytes
                 names = {"example_id": list(examples.ids), "label": examples.labels}
                 columns = {**names, **base_columns(observed.logits(), examples.labels)}
-                self.store.save_observation(key, split, columns, record)
+                self.store.save_observation(key, split, columns, {**record, **self._timed(watch, None)})
             for measure in measures:
-                name = columns_of(measure, self.registry)
+                name, watch = columns_of(measure, self.registry), Stopwatch()
                 columns = checked_columns(measure, measure.observe(observed), len(examples.ids))
                 note = checked_note(measure, measure.note(observed)) if measure.notes else {}
-                self.store.save_observation(key, split, columns, {**record, **note}, name)
+                timed = self._timed(watch, measure.name)
+                self.store.save_observation(key, split, columns, {**record, **note, **timed}, name)
+
+    def _timed(self, watch: Stopwatch, measure: str | None) -> dict[str, Any]:
+        return {"timed": {"seconds": watch.read(0)["seconds"], "measure": measure, "at": self.circumstances}}
 
     def _observed(self, seed: int, key: str, member: _Member, split: Any) -> Any:
         """Return the member as measures see it, with the stages that it went through."""
