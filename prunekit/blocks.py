@@ -20,7 +20,7 @@ from prunekit.expansion import Repetition
 from prunekit.given import GivenFile, find_files, refuse_copies
 from prunekit.protocols import Options, Sparsity
 from prunekit.registry import Registry
-from prunekit.stages import GivenStage, OfKind, Stage, stage_kind
+from prunekit.stages import GivenStage, OfKind, Stage, WrittenStage, stage_kind
 
 
 def _stage(value: object, info: ValidationInfo) -> Stage:
@@ -48,7 +48,7 @@ class PopulationRecipe(Options):
     """What tables call it; the repetitions of ``for`` share one."""
     from_: str | None = Field(default=None, alias="from")
     """The population whose members these start from: each from the member of the same seed, at its end."""
-    stages: dict[str, Annotated[Stage, PlainValidator(_stage, json_schema_input_type=Stage)]] = {}
+    stages: dict[str, Annotated[Stage, PlainValidator(_stage, json_schema_input_type=WrittenStage)]] = {}
     """The stages in order; the names are the author's own."""
     checkpoints: Files | None = None
     """In place of stages: weights that were made elsewhere, a file for each member (safetensors, or a state dict saved

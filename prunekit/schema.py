@@ -163,6 +163,8 @@ def _plugins(known: Registry, kind: str, definitions: dict[str, Any]) -> list[di
             "required": required,
             "additionalProperties": False,
         }
+        if entry.name in options:  # its own key stands for its name, as in {import: …}, and others are arguments
+            block |= {"required": required[1:], "additionalProperties": True}
         choices.append(block)
     replaced = {"type": "string", "pattern": r"\{\w+\}", "description": "A name with {key}, which `for` replaces."}
     choices += [replaced, {"type": "object", "properties": {"name": replaced}, "required": ["name"]}]

@@ -218,7 +218,9 @@ class GivenStage(Options):
 
 START = "start"
 """The point before a member's first stage."""
-Stage = TrainStage | PruneStage | RewindStage | GivenStage
+WrittenStage = TrainStage | PruneStage | RewindStage
+"""What a recipe may say under ``stages``."""
+Stage = WrittenStage | GivenStage
 
 
 KIND_NAMES: dict[type[Stage], StageKind] = {

@@ -188,6 +188,22 @@ def test_with_data_other_ids_are_refused(folder):
         prunekit.run("audit.yaml")
 
 
+def test_editors_know_what_a_population_is_given_as():
+    import jsonschema
+    import yaml
+
+    from prunekit.schema import recipe_schema
+
+    schema = recipe_schema()
+    jsonschema.validate(yaml.safe_load(RECIPE), schema)
+    checkpoints = {"dense": {"checkpoints": ["a.pt", "b.pt"]}}
+    model = {"import": "mine:build", "classes": 3, "mean": [0.5], "std": [1]}
+    jsonschema.validate({"name": "a", "data": "digits", "model": model, "populations": checkpoints}, schema)
+    for wrong in ({"model": {"classes": 3}}, {"populations": {"dense": {"checkpoints": 3}}}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({"name": "a", **wrong}, schema)
+
+
 def test_nothing_heavy_is_imported_for_predictions(folder):
     import subprocess
     import sys
