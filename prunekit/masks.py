@@ -6,6 +6,7 @@ modules keep their parameters, the order of these, their memory format and their
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -45,6 +46,9 @@ def find_targets(
     ``within_parts``: only parameters whose name begins with one of these components, such as ``encoder``.
     Raises InputError where nothing is selected, a parameter has no values yet, or a mask does not fit.
     """
+    for name, tensor in itertools.chain(model.named_parameters(), model.named_buffers()):
+        if is_lazy(tensor):
+            raise InputError(f"{name} has no values yet: run one batch through the model before it is pruned")
     candidates = _prunable(model)
     known = [plain_name(name) for name, _ in model.named_parameters(remove_duplicate=False)]
     known += [name for each in candidates for name in each.names if name not in known]
@@ -120,8 +124,8 @@ def _target(candidate: _Candidate, masks: Mapping[str, Tensor]) -> Target:
             f"{name} is computed from other parameters (parametrize or weight_norm): remove that first, so that the "
             "weight itself can be pruned"
         )
-    if is_lazy(tensor) or tensor.is_meta:
-        raise InputError(f"{name} has no values yet: run one batch through the model before it is pruned")
+    if tensor.is_meta:
+        raise InputError(f"{name} has no values yet: it is on the meta device")
     if hasattr(tensor, "placements"):
         raise InputError(f"{name} is split over processes (DTensor): prune a model that every process has as a whole")
     mask = torch.ones_like(tensor, dtype=torch.bool, requires_grad=False)  # in the parameter's memory format

@@ -65,7 +65,7 @@ class Table:
         names = [column.name for column in self.columns]
         rows = [[_cell(*each) for each in zip(row, self.columns, strict=True)] for row in self.rows]
         widths = [max(map(len, cells)) for cells in zip(names, *rows, strict=True)]
-        text = [all(isinstance(value, str) for value in values) for values in zip(*self.rows, strict=True)]
+        text = [all(isinstance(row[i], str) for row in self.rows) for i in range(len(names))]
         lines = [
             "  ".join(
                 f"{cell:{'<' if left else '>'}{width}}" for cell, left, width in zip(row, text, widths, strict=True)

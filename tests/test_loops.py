@@ -247,6 +247,9 @@ def test_lazy_layers_are_pruned_once_they_have_values() -> None:
     model = nn.Sequential(nn.LazyConv2d(8, 3), nn.LazyBatchNorm2d(), nn.ReLU(), nn.Flatten(), nn.LazyLinear(3))
     with pytest.raises(InputError, match=r"0\.weight has no values yet: run one batch through the model"):
         Pruner(model, **GMP)
+    model[0](batches(1)[0][0])
+    with pytest.raises(InputError, match=r"1\.weight has no values yet"):  # though it is never pruned
+        Pruner(model, **GMP, targets={"exclude": ["4.*"]})
     model(batches(1)[0][0])
     steps = torch.optim.SGD(model.parameters(), lr=0.1)
     Pruner(model, **GMP, optimizer=steps)
