@@ -108,6 +108,7 @@ def test_unlabelled_examples_have_no_label_in_the_file_of_examples(folder):
         write(path, predictions(0, 0.2))
     prunekit.run("audit.yaml")
     assert prunekit_command("report", "--examples", "all.csv", "--html", "all.html").exit_code == 0
+    assert '"labelled":false' in Path("all.html").read_text()
     assert Path("all.csv").read_text().splitlines()[1].startswith('"id00",,"dense",0,"0"')
 
 
@@ -122,6 +123,17 @@ def test_one_dense_and_one_pruned_model_say_what_cannot_be_concluded(folder):
     assert unknown in found["sentence"]
     assert "fell furthest" in found["whom"]
     assert "nobody knows what a seed changes" in found["certainty"]
+
+
+def test_a_page_says_what_is_known_of_members_made_elsewhere(folder):
+    assert prunekit_command("run", "audit.yaml").exit_code == 0
+    assert prunekit_command("report", "--html", "page.html").exit_code == 0
+    page = " ".join(Path("page.html").read_text().split())
+    assert "The members of dense and sparse were made elsewhere, a file for each" in page
+    assert "if they were made so: of dense and sparse prunekit knows the files" in page
+    assert "One data set: 40 test examples." in page
+    assert "Images cannot be shown: the recipe names no data" in page
+    assert "One architecture" not in page
 
 
 def test_a_release_is_gated_on_the_audit(folder):
