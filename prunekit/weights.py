@@ -68,7 +68,7 @@ def load_into(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None
     inner = _unwrapped(model)
     full = inner.state_dict()
     own = unprefixed(map(_plain, full))
-    names = dict(zip(own, full, strict=True))
+    names = {short: name for short, name in zip(own, full, strict=True) if isinstance(full[name], Tensor)}
     given = {short: state[name] for short, name in unprefixed(state).items()}
     if lazy := [names[key] for key in names if is_lazy(full[names[key]]) or full[names[key]].is_meta]:
         raise InputError(f"{lazy[0]} has no values yet: run one batch through the model before weights are loaded")

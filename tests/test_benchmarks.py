@@ -35,3 +35,13 @@ def test_both_loops_train(loop: str, objective: str, monkeypatch: pytest.MonkeyP
     timings = loops.timed(loops.Job(loop, objective, batch_size=4, size=8, steps=3), copies=2)
     assert [timing.images for timing in timings] == [12, 12]
     assert all(timing.speed > 0 and timing.memory > 10**8 for timing in timings)
+
+
+def test_files_of_pruned_models_are_compared_with_dense_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import sparse_files  # type: ignore[import-not-found]
+
+    name, weights, dense, sparse, ratio, *_ = sparse_files.row("mobilenetv3_small_050", 0.9, 1).strip("| ").split(" | ")
+    assert (name, weights) == ("mobilenetv3_small_050", "1.6 M")
+    assert float(ratio.rstrip("%")) == pytest.approx(100 * float(sparse.split()[0]) / float(dense.split()[0]), abs=2)
+    assert float(ratio.rstrip("%")) < 20

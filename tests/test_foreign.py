@@ -137,6 +137,7 @@ def test_a_whole_model_is_refused_and_named(tmp_path: Path) -> None:
     assert "save model.state_dict() with safetensors" in line
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit")
 def test_torchscript_is_refused_by_name(tmp_path: Path) -> None:
     torch.jit.trace(nn.Linear(3, 2), torch.ones(1, 3)).save(tmp_path / "model.pt")
     assert "is a TorchScript archive" in refusal(tmp_path / "model.pt")

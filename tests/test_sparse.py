@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn.utils import prune
 
 from prunekit import InputError, PrunekitError, Pruner, load_sparse, save_sparse
@@ -169,6 +169,17 @@ def test_wrappers_leave_no_trace_and_take_the_weights_back(tmp_path: Path) -> No
             [parameter.zero_() for parameter in wrapped.parameters()]
         load_sparse(tmp_path / "model.safetensors", wrapped)
         assert all(torch.equal(a, b) for a, b in zip(wrapped.state_dict().values(), expected.values(), strict=True))
+
+
+def test_distributed_models_are_kept_under_the_names_of_what_they_wrap(tmp_path: Path) -> None:
+    distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/meeting", rank=0, world_size=1)
+    try:
+        model = nn.Linear(6, 5)
+        wrapped = nn.parallel.DistributedDataParallel(model)
+        assert_same(saved(wrapped, tmp_path), dict(model.state_dict()))
+        load_sparse(tmp_path / "model.safetensors", wrapped)
+    finally:
+        distributed.destroy_process_group()
 
 
 def test_a_part_that_is_called_module_keeps_its_name(tmp_path: Path) -> None:

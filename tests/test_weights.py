@@ -118,3 +118,18 @@ def test_a_model_without_values_is_refused() -> None:
     for model in (nn.LazyLinear(3), nn.Linear(3, 3, device="meta")):
         with pytest.raises(InputError, match="weight has no values yet: run one batch"):
             load_into(model, {"weight": torch.zeros(3, 3), "bias": torch.zeros(3)}, PATH)
+
+
+def test_a_state_that_is_no_tensor_stays_the_models_own() -> None:
+    class Counting(nn.Linear):
+        seen = 3
+
+        def get_extra_state(self) -> dict[str, int]:
+            return {"seen": self.seen}
+
+        def set_extra_state(self, state: dict[str, int]) -> None:
+            self.seen = state["seen"]
+
+    model, given = Counting(3, 2), {"weight": torch.ones(2, 3), "bias": torch.zeros(2)}
+    load_into(model, given, PATH)
+    assert (model.seen, model.weight.sum().item()) == (3, 6)
