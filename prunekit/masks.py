@@ -341,8 +341,9 @@ def give_back(model: nn.Module, targets: Sequence[Target]) -> None:
     """Leave the masks to torch.nn.utils.prune: ``weight_orig`` and ``weight_mask`` wherever a target is used."""
     masks = {id(target.parameter): target.mask for target in targets}
     for module in model.modules():
+        given = {f"{name}_orig" for name in _torch_hooks(module)}
         for name, parameter in list(module._parameters.items()):
-            if id(parameter) in masks:
+            if id(parameter) in masks and name not in given:
                 prune.custom_from_mask(module, name, masks[id(parameter)])  # type: ignore[no-untyped-call]
 
 

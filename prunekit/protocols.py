@@ -56,11 +56,17 @@ class Plugin(Options, ABC):
 
     kind: ClassVar[str]
     name: ClassVar[str]
-    """The registered name, or the pattern of names such as ``wrn{depth}_{width}``. Set by ``register``."""
+    """The registered name, or the pattern of names such as ``wrn{depth}_{width}``. Set by ``register``; the name of the
+    class until then."""
     version: ClassVar[int]
     """Part of the key of every result: raise it when a default or the computation changes. Set by ``register``."""
     source: ClassVar[str]
     """The paper and equation, or "". Set by ``register``."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "name" not in vars(cls):
+            cls.name = cls.__name__
 
     @property
     def foreign_code(self) -> str | None:

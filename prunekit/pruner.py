@@ -186,8 +186,8 @@ class Pruner:
         iteration, updates, masks = pruner_state.unpack(state, self._settings, self.targets)
         if lost := pruner_state.unloaded(self.targets, masks) if self.updates else 0:
             raise InputError(
-                f"{lost:,} weights that the state keeps were pruned as this pruner was made: load the model's weights "
-                "after that, then the pruner's state"
+                f"{lost:,} weights that the state keeps were set to zero by this pruner: once it is made, load the "
+                "model's weights, then its state"
             )
         self.iteration, self.updates = iteration, updates
         for target in self.targets:

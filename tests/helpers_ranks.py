@@ -11,7 +11,7 @@ from torch import Tensor, distributed, nn
 from torch.multiprocessing import spawn
 from torch.nn.parallel import DistributedDataParallel
 
-from prunekit import Criterion, Pruner, PruningContext
+from prunekit import Criterion, InputError, Pruner, PruningContext
 from prunekit.masks import find_targets
 from prunekit.ranks import Ranks
 from prunekit.registry import registry
@@ -96,11 +96,27 @@ def work(rank: int, folder: str) -> None:
             "scores": {name: scores(name, shard(rank), Ranks.here()) for name in NAMES},
             "alone": {name: masks(rank, name, alone) for name in ("snip", "random")},
             "training": training(rank),
+            "split": split(rank),
             "uneven": Ranks.here().mean(torch.tensor([1.0, 5.0]) * (rank + 1), weight=3 - 2 * rank),
         }
         torch.save(found, Path(folder) / f"{rank}.pt")
     finally:
         distributed.destroy_process_group()
+
+
+def split(rank: int) -> str:
+    """Return what is said of a model whose weights are split over the ranks."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.tensor import Shard, distribute_tensor
+
+    model = small()
+    mesh = init_device_mesh("cpu", (RANKS,))
+    model[4].weight = nn.Parameter(distribute_tensor(model[4].weight.detach(), mesh, [Shard(1)]))
+    try:
+        Pruner(model, sparsity=0.5)
+    except InputError as error:
+        return str(error)
+    return "nothing"
 
 
 def alone(model: nn.Module) -> nn.Module:

@@ -310,6 +310,20 @@ def test_every_update_draws_its_own_random_numbers() -> None:
     assert drawn[2] == drawn[3]
 
 
+def test_a_criterion_that_nobody_registered_goes_by_the_name_of_its_class() -> None:
+    class Mine(Criterion):
+        def scores(self, context: PruningContext) -> dict[str, Tensor]:
+            return {}
+
+    class Largest(Mine):
+        def scores(self, context: PruningContext) -> dict[str, Tensor]:
+            return {t.name: t.parameter.abs() for t in context.targets}
+
+    with pytest.raises(InputError, match=r"criterion Mine: it gave no scores for 0\.weight"):
+        Pruner(small(), sparsity=0.5, criterion=Mine())
+    assert Pruner(small(), sparsity=0.5, criterion=Largest()).state_dict()["settings"]["criterion"] == "Largest"
+
+
 def test_pruned_weights_are_zero_before_they_are_scored() -> None:
     seen: list[int] = []
 

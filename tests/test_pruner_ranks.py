@@ -62,6 +62,12 @@ def test_models_that_ranks_train_each_for_itself_are_scored_each_for_itself(foun
     assert all(torch.equal(mask, second["random"][key]) for key, mask in first["random"].items())
 
 
+def test_weights_that_are_split_over_ranks_are_refused(found: Found) -> None:
+    assert {each["split"] for each in found} == {
+        "4.weight is split over processes (DTensor): prune a model that every process has as a whole"
+    }
+
+
 def test_a_mean_counts_each_rank_by_its_weight(found: Found) -> None:
     for each in found:
         assert each["uneven"].tolist() == [(1 * 3 + 2 * 1) / 4, (5 * 3 + 10 * 1) / 4]

@@ -97,6 +97,7 @@ def test_the_tickets_of_the_readme_are_pruned_in_five_rounds_and_rewound(tmp_pat
     assert [stage.point for stage in population.stages] == [0, 1, 0] * 5
 
 
+@pytest.mark.filterwarnings("ignore:nothing is left of")
 def test_the_loop_of_the_readme_prunes_exactly_and_goes_on_from_a_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

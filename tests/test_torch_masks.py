@@ -127,6 +127,16 @@ def test_masks_are_given_back_on_request_and_keep_weights_pruned() -> None:
     assert all(torch.equal(again.masks[name], mask) for name, mask in masks.items())
 
 
+def test_masks_are_given_back_once_however_often_they_are_asked_for() -> None:
+    model = small()
+    pruner = Pruner(model, sparsity=0.5)
+    first = pruner.finalize()
+    for _ in range(2):
+        assert all(torch.equal(mask, first[name]) for name, mask in pruner.finalize(torch_masks=True).items())
+    assert sorted(model[4]._parameters) == ["bias", "weight_orig"]
+    assert len(model[4]._forward_pre_hooks) == 1
+
+
 def test_a_weight_shared_with_an_embedding_is_given_back_in_both_places() -> None:
     model = nn.ModuleDict({"embedding": nn.Embedding(6, 4), "decoder": nn.Linear(4, 6, bias=False)})
     model["decoder"].weight = model["embedding"].weight
