@@ -7,20 +7,28 @@ from pathlib import Path
 
 import click
 
+from .plugins_check import check
+from .plugins_new import new
+
 
 @click.group(invoke_without_command=True)
 @click.pass_context
 def plugins(context: click.Context) -> None:
-    """List the plugins, or show the options of one.
+    """List the plugins, show the options of one, begin one of your own, or check what it keeps to.
 
     \b
     Examples:
       prunekit plugins list
       prunekit plugins show gmp
+      prunekit plugins new criterion my_idea
+      prunekit plugins check my_idea.py
     """
     if context.invoked_subcommand is None:
         context.invoke(list_)
 
+
+plugins.add_command(check)
+plugins.add_command(new)
 
 _FILES = click.option(
     "--file",
@@ -42,6 +50,8 @@ def list_(files: tuple[Path, ...] = ()) -> None:
         click.echo(click.style(kind, bold=True))
         for entry in known.entries(kind):
             click.echo(f"  {entry.name:24} {_summary(entry.plugin)}")
+    for failure in known.failures:
+        click.echo(f"prunekit: {failure}", err=True)
 
 
 @plugins.command()
@@ -64,7 +74,7 @@ def show(name: str, files: tuple[Path, ...]) -> None:
         hint = did_you_mean(name, {entry.name for entry in known.entries()})
         if "did you mean" not in hint:
             hint = " (`prunekit plugins list` names all; --file FILE looks into a plugin file, too)"
-        raise InputError(f"no plugin is called {name!r}{hint}")
+        raise InputError("; ".join([f"no plugin is called {name!r}{hint}", *known.failures]))
     for i, entry in enumerate(found):
         click.echo(
             ("\n" if i else "")
@@ -74,7 +84,8 @@ def show(name: str, files: tuple[Path, ...]) -> None:
             click.echo(f"  {paragraph}")
         if entry.plugin.source:
             click.echo(f"source: {entry.plugin.source}")
-        click.echo(f"version {entry.plugin.version}, from {entry.origin}")
+        offered = f" (package {entry.package})" if entry.package else ""
+        click.echo(f"version {entry.plugin.version}, from {entry.origin}{offered}")
         for option in options_of(entry.plugin):
             default = "required" if option.required else f"default {option.default}"
             click.echo(f"  {option.name}: {option.type}, {default}")

@@ -48,6 +48,8 @@ class Entry:
     """The file it was read from."""
     digest: str | None
     """SHA-256 of that file where a recipe named it, so that editing it redoes what depends on it; else None."""
+    package: str | None = None
+    """The installed package that offers it, with its version; None for those of prunekit and of a file."""
 
     @property
     def pattern(self) -> re.Pattern[str]:
@@ -81,6 +83,9 @@ class Registry:
         """Name of the module that is being read from a recipe's plugin file."""
         self._points: tuple[EntryPoint, ...] | None = None
         self._loaded: set[EntryPoint] = set()
+        self._package: str | None = None
+        """The package of somebody else's that is being read."""
+        self._failures: dict[str, str] = {}
         self.files: dict[Path, str] = {}
         """SHA-256 of every plugin file that this registry has read."""
 
@@ -91,10 +96,14 @@ class Registry:
         origin = getattr(sys.modules.get(plugin.__module__), "__file__", None) or plugin.__module__
         known = self._find(plugin.kind, name)
         again = known is not None and known.origin == origin and known.plugin.__qualname__ == plugin.__qualname__
+        ours = plugin.__module__.split(".")[0] == __package__
         if known is not None and not again:
-            raise InputError(f"{origin}: the {plugin.kind} {name!r} is registered already, by {known.origin}")
+            if not (ours and known.package):
+                raise InputError(f"{origin}: the {plugin.kind} {name!r} is registered already, by {known.origin}")
+            # a built-in plugin that is read later than a package keeps its name
+            self._failures[known.package] = f"the {plugin.kind} {name!r} is registered already, by {origin}"
         digest = self.files.get(Path(origin)) if plugin.__module__ == self._module else None
-        self._entries[plugin.kind, name] = Entry(name, plugin, origin, digest)
+        self._entries[plugin.kind, name] = Entry(name, plugin, origin, digest, None if ours else self._package)
 
     def with_files(self, files: Iterable[Path]) -> Registry:
         """Return a child that also knows the plugins that ``files`` (Python) register.
@@ -126,7 +135,7 @@ class Registry:
             raise InputError(f"{file}{line_in(error, file)}: {error}") from error
         except (Exception, SystemExit) as error:
             raise InputError(
-                f"{file}{line_in(error, file)}: the plugin file fails: {type(error).__name__}: {error}"
+                f"{file}{line_in(error, file)}: the plugin file fails: {type(error).__name__}: {_reason(error)}"
             ) from error
         finally:
             _ACTIVE.reset(token)
@@ -147,7 +156,15 @@ class Registry:
             options = entry.options_in(name) if "{" in entry.name else None
             if options is not None:
                 return entry, options
-        raise InputError(f"no {kind} is called {name!r}" + did_you_mean(name, self.names(kind)))
+        unknown = f"no {kind} is called {name!r}" + did_you_mean(name, self.names(kind))
+        raise InputError("; ".join([unknown, *self.failures]))
+
+    @property
+    def failures(self) -> list[str]:
+        """What installed packages offer and cannot be used: a line each. It is no error until it is asked for."""
+        if self._parent is not None:
+            return self._parent.failures
+        return [f"the plugins of the package {name} cannot be used: {why}" for name, why in self._failures.items()]
 
     def entries(self, kind: str | None = None) -> Iterator[Entry]:
         """Yield the registered plugins, of one kind or all, by kind and name."""
@@ -185,13 +202,33 @@ class Registry:
             if point in self._loaded or (point.name in KINDS and point.name != kind):
                 continue
             self._loaded.add(point)
+            self._import(point)
+
+    def _import(self, point: EntryPoint) -> None:
+        """Load an entry point. What is wrong with somebody else's is kept for who asks for a plugin of theirs."""
+        distribution = point.dist
+        if distribution is None or distribution.name == __package__:
             _import_all(point.load())
+            return
+        self._package = package = f"{distribution.name} {distribution.version}"
+        try:
+            _import_all(point.load())
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (one line; everybody else's plugins still work)
+            reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+            self._failures[package] = " ".join(reason.split())
+        finally:
+            self._package = None
 
 
 def _import_all(module: Any) -> None:
     """Import the modules of a package of plugins."""
     for found in pkgutil.iter_modules(getattr(module, "__path__", [])):
         importlib.import_module(f"{module.__name__}.{found.name}")
+
+
+def _reason(error: BaseException) -> str:
+    """Return the message of an error; of a syntax error without the place, which is said before."""
+    return error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split())
 
 
 def line_in(error: BaseException, file: Path) -> str:

@@ -2,73 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
-
 import numpy as np
 
 from prunekit.observed import Place
 from prunekit.report.arrays import ArrayPopulation, ArrayStudy
+from prunekit.testing.pasts import Stage, Then, pruned, trained
 
-
-@dataclass(frozen=True)
-class Then:
-    """A member as it was: its training loss, and its validation accuracy."""
-
-    train: float | None = 0.5
-    validation: float | None = 0.8
-    before: tuple[Any, ...] = ()
-
-    def past(self):
-        return self.before
-
-    def loss(self, part):
-        assert part == "train"
-        return self.train
-
-    def accuracy(self, part):
-        assert part == "validation"
-        return self.validation
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A finished stage, and what it left."""
-
-    kind: str
-    left: Then = field(default_factory=Then)
-    options: dict[str, Any] = field(default_factory=dict)
-    epochs: tuple[dict[str, Any], ...] = ()
-    updates: tuple[dict[str, Any], ...] = ()
-    selected: int | None = None
-    rounds: tuple[Then, ...] = ()
-
-    def after(self, round=None):
-        return self.left if round is None else self.rounds[round]
-
-
-def trained(loss=0.1, accuracy=0.9, epochs=((0.3, 0.8), (0.1, 0.9))):
-    """Return a training stage with a loss and an accuracy by epoch."""
-    rows = tuple({"epoch": i + 1, "loss": row[0], "accuracy": row[1]} for i, row in enumerate(epochs))
-    return Stage("train", Then(loss, accuracy), {"objective": "cross_entropy", "epochs": len(rows)}, rows)
-
-
-def pruned(loss=0.6, accuracy=0.7, criterion="magnitude", schedule=None, changes=(2.0,), losses=()):
-    """Return a pruning stage that pruned in as many rounds as there are ``changes``, ‖Δθ‖² each."""
-    schedule = schedule or {"name": "one_shot", "sparsity": 0.9}
-    options = {"schedule": schedule} | ({} if criterion == "magnitude" else {"criterion": criterion})
-    last = len(changes)
-    updates = tuple(
-        {"iteration": i, "epoch": 0, "sparsity": 0.9 * (i + 1) / last, "squared_change": change}
-        for i, change in enumerate(changes)
-    )
-    return Stage("prune", Then(loss, accuracy), options, updates=updates, rounds=tuple(map(Then, losses)))
-
-
-def past_of(seed, *, sparse: bool):
-    """Return a past of training, of pruning perhaps, and of fine-tuning."""
-    cut = pruned(0.6 + 0.01 * seed, 0.7, changes=(2.0 + seed,))
-    return (trained(), *((cut,) if sparse else ()), trained(0.2, 0.85))
+__all__ = ["LAMBDAS", "Stage", "Then", "laurent", "noted", "pruned", "study_of", "trained"]
 
 
 # -------------------------------------------------------------------------------------------------------- whole studies

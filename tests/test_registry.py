@@ -130,6 +130,8 @@ def test_entry_points_of_others_are_loaded_once_and_when_their_kind_is_needed(mo
     loaded: list[str] = []
 
     class Point:
+        dist = None
+
         def __init__(self, name: str) -> None:
             self.name = name
 
