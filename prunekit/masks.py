@@ -43,8 +43,10 @@ def find_targets(
     """Return the parameters that ``selection`` prunes, in the model's order; tied ones once, by their first name.
 
     ``masks``: bool, of the parameter's shape, by name: what is left of them already; all of the others is kept.
+    Where torch.nn.utils.prune masks a parameter, that mask counts as well; see :func:`take_over`.
     ``within_parts``: only parameters whose name begins with one of these components, such as ``encoder``.
-    Raises InputError where nothing is selected, a parameter has no values yet, or a mask does not fit.
+    Raises InputError where nothing is selected, a glob matches nothing, a parameter has no values yet, or a mask does
+    not fit.
     """
     for name, tensor in itertools.chain(model.named_parameters(), model.named_buffers()):
         if is_lazy(tensor):

@@ -43,8 +43,9 @@ class Pruner:
     The update due before the first step is made at once: ``Pruner(model, sparsity=0.9)`` prunes, and is done.
 
     ``model`` may be wrapped in DistributedDataParallel or torch.compile: names are those without. Where several
-    processes train it, make a pruner in each, with the same arguments but the data: all have the same masks. Weights
-    that torch.nn.utils.prune masks are plain parameters afterwards, and stay pruned.
+    processes train it, make a pruner in each, with the same arguments but the data: all have the same masks. Once
+    torch.distributed is initialised, the processes are those of the wrapper, of a bare model all. Weights that
+    torch.nn.utils.prune masks are plain parameters afterwards, and stay pruned.
 
     ``schedule``, ``criterion``: a registered name, a mapping with a name and options, or an instance.
     ``within``: what weights are ranked against, ``network``, ``layer`` or ``row``.
