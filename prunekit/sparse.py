@@ -45,8 +45,6 @@ def save_sparse(model: nn.Module, path: str | Path) -> None:
     >>> prunekit.save_sparse(model, "pruned.safetensors")
     >>> prunekit.load_sparse("pruned.safetensors", model)
     """
-    if not isinstance(model, nn.Module):
-        raise InputError(f"the model is {model!r}: expected a torch.nn.Module")
     stored: dict[str, Tensor] = {}
     entries: dict[str, Any] = {}
     first: dict[Any, str] = {}

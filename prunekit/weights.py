@@ -92,6 +92,8 @@ def load_into(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:
+    if not isinstance(model, nn.Module):
+        raise InputError(f"the model is {model!r}: expected a torch.nn.Module")
     while isinstance(model, DataParallel | DistributedDataParallel):
         model = model.module
     return model
@@ -117,11 +119,12 @@ def _counted(what: str, names: list[str]) -> str:
 
 def _hint(missing: list[str], unexpected: list[str], shapes: Mapping[str, tuple[list[int], list[int]]]) -> str:
     """Return what is probably the matter, or nothing."""
-    if any(name.endswith(_MASK) for name in missing):
+    if any(name.removesuffix(_ORIGINAL) + _MASK in missing for name in missing if name.endswith(_ORIGINAL)):
         return ": the model has masks of torch.nn.utils.prune; remove them before weights are loaded"
     for longer, shorter, whose in ((missing, unexpected, "model's"), (unexpected, missing, "file's")):
-        prefix = min(longer).removesuffix(min(shorter)) if longer and shorter else ""
-        if prefix and sorted(longer) == sorted(prefix + name for name in shorter):
+        first = shorter[0] if shorter else ""
+        prefix = next((name.removesuffix(first) for name in longer if first and name.endswith(first)), "")
+        if prefix and {prefix + name for name in shorter} <= {*longer}:
             return f": only the {whose} names begin with {prefix!r}"
     counts = {(a[0], b[0]) for a, b in shapes.values() if a and b and a[1:] == b[1:]}
     if len(counts) == 1 and not missing and not unexpected:

@@ -95,7 +95,6 @@ def test_every_kind_of_entry_is_the_same_again(tmp_path: Path) -> None:
         turned=sparse_weight(600, 0.1).view(20, 30).t(),
         part=sparse_weight(600, 0.1)[::3],
         wide=sparse_weight(600, 0.1).view(2, 3, 10, 10).to(memory_format=torch.channels_last),
-        complex=torch.zeros(9, dtype=torch.complex64),
     )
     assert_same(saved(model, tmp_path), dict(model.state_dict()))
 
@@ -258,6 +257,11 @@ def test_another_version_is_refused(file: Path) -> None:
     assert "is of version 2" in refused(file)
 
 
+def test_what_is_no_model_is_refused(file: Path) -> None:
+    with pytest.raises(InputError, match="the model is 'resnet18': expected"):
+        load_sparse(file, "resnet18")  # type: ignore[arg-type]
+
+
 def test_a_file_that_is_missing_or_a_folder_is_refused(tmp_path: Path) -> None:
     assert "No such file" in refused(tmp_path / "no.safetensors")
     assert "directory" in refused(tmp_path)
@@ -273,7 +277,7 @@ def test_what_cannot_be_kept_is_refused_and_nothing_is_written(tmp_path: Path) -
         (nn.Linear(3, 3, device="meta"), "weight has no values yet"),
         (holding(x=torch.zeros(3, dtype=torch.complex128)), "cannot be kept as safetensors"),
         (Strange(2, 2), "holds _extra_state, a dict"),
-        ({"weight": torch.zeros(3)}, "expected a torch.nn.Module"),
+        ("resnet18", "the model is 'resnet18': expected a torch.nn.Module"),
     ):
         with pytest.raises(InputError, match=line):
             save_sparse(model, tmp_path / "model.safetensors")  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from prunekit import InputError
 from prunekit.weights import load_into, unprefixed
@@ -86,6 +87,14 @@ def test_a_prefix_of_one_side_alone_is_said() -> None:
     given = {f"encoder.{name}": tensor for name, tensor in state().items()}
     assert refusal(network(), given).endswith(": only the file's names begin with 'encoder.'")
     assert refusal(nn.Sequential(network()), state()).endswith(": only the model's names begin with '0.'")
+    averaged = dict(AveragedModel(network()).state_dict())
+    assert refusal(network(), averaged).endswith(": only the file's names begin with 'module.'")
+
+
+def test_a_missing_buffer_called_mask_is_no_mask_of_torch() -> None:
+    model = nn.Module()
+    model.register_buffer("attn_mask", torch.zeros(3))
+    assert refusal(model, {"other": torch.zeros(3)}) == "1 missing (attn_mask); 1 unexpected (other)"
 
 
 @pytest.mark.parametrize(

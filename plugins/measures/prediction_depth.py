@@ -75,7 +75,11 @@ def difference_p(values: Depths, marked: NDArray[np.bool_]) -> float | None:
     return max(p, min(1.0, 2 / comb(examples, count)))
 
 
-@register("prediction_depth", source="Baldock et al. 2021, arXiv 2106.09647; as in Corti et al. 2022, arXiv 2207.00200")
+@register(
+    "prediction_depth",
+    version=2,
+    source="Baldock et al. 2021, arXiv 2106.09647; as in Corti et al. 2022, arXiv 2207.00200",
+)
 class PredictionDepth(Measure):
     """Depth at which an example's class is decided, by k-nearest-neighbour probes along the network."""
 
