@@ -164,3 +164,68 @@ def test_what_a_plugin_raises_is_named_with_its_line(tmp_path: Path) -> None:
     broken = registry.with_files([file]).find("schedule", "broken")[0].plugin(sparsity=0.5)  # type: ignore[call-arg]
     held = {each.name: each for each in testing.check(broken)}["a_target_depends_on_the_time_alone"]
     assert (held.held, held.detail) == (False, "KeyError: 0 (broken.py:8)")
+
+
+VIOLATIONS = {
+    "it_observes_the_columns_that_it_declares": (
+        "measure",
+        'columns = ("margin",)\n    def observe(self, member):\n        return {"margins": member.logits()[:, 0]}\n'
+        "    def summarise(self, study, comparisons):\n        return Summary()",
+    ),
+    "it_summarises_populations_that_do_not_differ": (
+        "measure",
+        "def summarise(self, study, comparisons):\n"
+        '        one, two = (study.populations[name]["prediction"] for name in ("dense", "sparse"))\n'
+        '        return Summary(populations={"dense": 1 / (one != two).sum()})',
+    ),
+    "its_tables_are_rectangular": (
+        "measure",
+        "def summarise(self, study, comparisons):\n"
+        '        return Summary(tables=[Table("Odd", (Column("a"), Column("b")), [(1,)])])',
+    ),
+    "its_module_imports_no_torch": (
+        "measure",
+        "def summarise(self, study, comparisons):\n        return Summary()\nimport torch",
+    ),
+    "it_trains_the_parts_that_it_names_and_no_others": (
+        "objective",
+        'trains = ("encoder", "projector")\n    def loss(self, network, batch):\n'
+        "        return network.logits(batch.images[0]).square().mean()",
+    ),
+    "the_loss_is_a_finite_scalar_and_so_are_gradients": (
+        "objective",
+        "def loss(self, network, batch):\n        return network.logits(batch.images[0]).detach().mean()",
+    ),
+    "the_batch_is_not_changed": (
+        "objective",
+        "def loss(self, network, batch):\n        return network.logits(batch.images[0].mul_(0.5)).square().mean()",
+    ),
+    "a_target_depends_on_the_time_alone": (
+        "schedule",
+        "needs_training = True\n    def target(self, now):\n        _asked.append(now)\n"
+        "        return self.sparsity * len(_asked) % 1\n_asked = []",
+    ),
+    "targets_never_fall_and_end_at_the_sparsity_asked_for": (
+        "schedule",
+        "def target(self, now):\n        return self.sparsity / 2",
+    ),
+    "it_says_what_it_and_its_options_mean": (
+        "schedule",
+        "silent: int = 3\n    def target(self, now):\n        return self.sparsity",
+    ),
+}
+
+
+@pytest.mark.parametrize("broken", VIOLATIONS)
+def test_a_check_finds_what_breaks_it(tmp_path: Path, broken: str) -> None:
+    kind, body = VIOLATIONS[broken]
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from prunekit import Column, Measure, Objective, Schedule, Summary, Table, register\n\n"
+        f'@register("mine")\nclass Mine({kind.title()}):\n    """Breaks a rule."""\n\n    {body}\n'
+    )
+    options = {"sparsity": 0.5} if kind == "schedule" else {}
+    mine = registry.with_files([file]).find(kind, "mine")[0].plugin.model_validate(options)
+    (check,) = [each for each in testing.checks(kind) if each.name == broken]
+    with pytest.raises((AssertionError, FloatingPointError)):
+        check(mine)

@@ -21,13 +21,9 @@ def command(folder: Path) -> dict[str, str]:
     """Return an environment in which the page's commands are those of this Python, and pip installs into a folder."""
     programs = folder / "bin"
     programs.mkdir()
-    for name, module in (
-        ("python", ""),
-        ("pip", "-m pip"),
-        ("prunekit", "-c 'from prunekit.cli.main import main; main()'"),
-    ):
-        arguments = '"$@"' if name == "python" else f'{module} "$@"'
-        (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments}\n')
+    main = "-c 'from prunekit.cli.main import main; main()'"
+    for name, arguments in {"python": "", "pip": "-m pip", "prunekit": main}.items():
+        (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
         (programs / name).chmod(0o755)
     installed = folder / "installed"
     return {
