@@ -34,9 +34,8 @@ def new(kind: str, name: str, out: Path, force: bool) -> None:
     files = {out / file: text for file, text in _texts(kind, name).items()}
     _write(files, out, force)
     plugin, test, recipe = files
-    click.echo(
-        f"{plugin}: the {kind}, which works and is to be changed\n{test}: the contract of its kind\n{recipe}: a study of it on digits"
-    )
+    click.echo(f"{plugin}: the {kind}, which works and is to be changed")
+    click.echo(f"{test}: the contract of its kind\n{recipe}: a study of it on digits")
     click.echo(f"Next:\n  prunekit plugins check {plugin}\n  python -m pytest {test}\n  prunekit run {recipe}")
 
 

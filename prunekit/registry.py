@@ -132,7 +132,8 @@ class Registry:
         try:
             spec.loader.exec_module(module)
         except InputError as error:
-            raise InputError(f"{file}{line_in(error, file)}: {error}") from error
+            reason = str(error).removeprefix(f"{file}: ")
+            raise InputError(f"{file}{line_in(error, file)}: {reason}") from error
         except (Exception, SystemExit) as error:
             raise InputError(
                 f"{file}{line_in(error, file)}: the plugin file fails: {type(error).__name__}: {_reason(error)}"

@@ -37,10 +37,10 @@ def test_the_pruner_of_the_readme_prunes(tmp_path: Path) -> None:
 
     from prunekit import Pruner
 
-    namespace: dict[str, object] = {}
-    exec(blocks("python")[0], namespace)  # noqa: S102  (our own README)
+    (tmp_path / "softest.py").write_text(next(block for block in blocks("python") if block.startswith("# softest.py")))
+    softest = registry.with_files([tmp_path / "softest.py"]).find("criterion", "softest")[0].plugin
     model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.Flatten(), torch.nn.Linear(8, 4))
-    pruner = Pruner(model, criterion=namespace["Softest"](), sparsity=0.5)  # type: ignore[operator]
+    pruner = Pruner(model, criterion=softest(), sparsity=0.5)  # type: ignore[arg-type]
     assert pruner.sparsity == pytest.approx(0.5, abs=1 / 248)
 
 
@@ -74,6 +74,17 @@ def test_the_measure_of_the_readme_measures(tmp_path: Path) -> None:
     summary = measure.summarise(study, [Comparison("dense", "sparse", None, True)])  # type: ignore[attr-defined]
     assert summary.comparisons == [{"change": -1.5}]
     assert summary.tables[0].rows == [("dense", 2.0), ("sparse", 0.5)]
+
+
+@pytest.mark.parametrize("name", ["softest", "twice", "sureness"])
+def test_the_plugins_of_the_readme_keep_to_their_contract(tmp_path: Path, name: str) -> None:
+    from prunekit.testing import check
+
+    file = tmp_path / f"{name}.py"
+    file.write_text(next(block for block in blocks("python") if block.startswith(f"# {name}.py")))
+    (entry,) = [entry for entry in registry.with_files([file]).entries() if entry.name == name]
+    options = {"sparsity": 0.5} if entry.plugin.kind == "schedule" else {}
+    assert [each for each in check(entry.plugin.model_validate(options)) if each.held is False] == []
 
 
 def test_the_recipe_of_the_readme_is_valid_and_so_is_its_profile(tmp_path: Path) -> None:

@@ -175,7 +175,7 @@ def test_the_digest_follows_the_files_content(tmp_path: Path) -> None:
 
 def test_files_may_not_take_each_others_names_or_those_of_built_in_plugins(tmp_path: Path) -> None:
     first, second = write(tmp_path / "first.py"), write(tmp_path / "second.py")
-    with pytest.raises(InputError, match=r"second\.py: the schedule 'mine' is registered already, by .*first\.py"):
+    with pytest.raises(InputError, match=r"second\.py:4: the schedule 'mine' is registered already, by .*first\.py"):
         registry.with_files([first, second])
     with pytest.raises(InputError, match=r"the schedule 'gmp' is registered already, by .*gmp\.py"):
         registry.with_files([write(tmp_path / "third.py", name="gmp")])

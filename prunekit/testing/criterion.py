@@ -182,8 +182,8 @@ def the_memory_format_does_not_matter(criterion: Criterion) -> None:
     """Scores belong to logical positions; sums may be made in another order."""
     for network in scorable(criterion):
         model = networks.fresh(network).to(memory_format=torch.channels_last)
-        for name, found in score(criterion, model, network).items():
-            expected = usual(criterion, network)[name]
+        for name, scores in score(criterion, model, network).items():
+            found, expected = scores.detach(), usual(criterion, network)[name].detach()
             largest = float(expected.where(expected.isfinite(), 0).abs().max())
             close = torch.isclose(found, expected, rtol=1e-3, atol=1e-3 * largest)
             assert close.all(), f"{network}, channels_last: other scores of {name}"
