@@ -10,20 +10,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers_command import prunekit
 
 COMMAND = [sys.executable, "-c", "from prunekit.cli.main import main; main()"]
 
 
-def prunekit(*arguments: str | Path, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        cwd=cwd,
-        env={**os.environ, **variables},
-    )
+def process(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Do the same as ``prunekit`` in a process of its own."""
+    command = [*COMMAND, *map(str, arguments)]
+    environment = {**os.environ, **variables}
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
 
 
 def refused(*arguments: str | Path, cwd: Path | None = None) -> str:
@@ -60,7 +56,7 @@ def test_help_and_version_import_nothing_heavy() -> None:
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert result.stderr.strip() == "[]"
-    assert prunekit("--version").stdout.startswith("prunekit, version ")
+    assert process("--version").stdout.startswith("prunekit, version ")
 
 
 def test_a_recipe_with_an_error_is_refused_before_anything_is_written(tiny: Path, tmp_path: Path) -> None:
@@ -111,14 +107,14 @@ def test_the_command_alone_shows_its_help_as_it_is() -> None:
 
 
 def test_a_terminal_without_our_characters_still_gets_the_plan(tiny: Path) -> None:
-    result = prunekit("run", tiny, "--dry-run", PYTHONIOENCODING="ascii")
+    result = process("run", tiny, "--dry-run", PYTHONIOENCODING="ascii")
     assert result.returncode == 0, result.stderr
     assert re.search(r"^sparse +dense +prune +2 ", result.stdout, re.MULTILINE)
 
 
 def test_debug_shows_the_traceback(tiny: Path) -> None:
     for arguments in (("--debug", "run", "nowhere.yaml"), ("run", "nowhere.yaml", "--debug")):
-        result = prunekit(*arguments)
+        result = process(*arguments)
         assert result.returncode == 2
         assert "Traceback" in result.stderr
         assert result.stderr.splitlines()[-1].startswith("prunekit: nowhere.yaml")

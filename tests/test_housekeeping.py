@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
+from helpers_command import prunekit
 
 from prunekit import housekeeping
 from prunekit.errors import InputError
@@ -210,31 +211,26 @@ def test_a_deletion_that_is_killed_leaves_nothing_half_deleted(store: Store) -> 
     assert left(store) == {"d0", "d1", "a0"}
 
 
-def prunekit(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from prunekit.cli.main import main; main()", "store", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-
-
 def test_the_command_lists_sizes_and_what_would_be_freed(store: Store) -> None:
-    shown = prunekit("list", "--stages", "--out", store.root)
+    shown = prunekit("store", "list", "--stages", "--out", store.root)
     lines = [line.split() for line in shown.stdout.splitlines()]
     assert lines[1][:2] == ["one", "one-aaaaaaaa"]
     assert lines[1][-7:-4] == ["3", "of", "3"]
     assert next(line for line in lines if line[0] == key("old")[:12])[-1] == "–"
     assert "No study needs 1 of them, 0.0 MB: `prunekit store delete --unused`" in shown.stdout
-    body = json.loads(prunekit("list", "--out", store.root, "--format", "json").stdout)
+    body = json.loads(prunekit("store", "list", "--out", store.root, "--format", "json").stdout)
     assert (body["bytes"], body["unused"]) == (5 * 125, {"results": 1, "bytes": 125})
     assert [(each["bytes"], each["freed_bytes"]) for each in body["studies"]] == [(375, 125), (375, 125)]
 
 
 def test_the_command_deletes_and_says_what(store: Store) -> None:
-    assert prunekit("delete", "one", "--dry-run", "--out", store.root).stdout.splitlines() == [
+    assert prunekit("store", "delete", "one", "--dry-run", "--out", store.root).stdout.splitlines() == [
         "study one-aaaaaaaa",
         "kept: 2 results: two-bbbbbbbb needs them",
         "would delete 1 study, 1 result: 0.0 MB",
     ]
-    assert "deleted 1 result" in prunekit("delete", "--unused", "--out", store.root).stdout
+    assert "deleted 1 result" in prunekit("store", "delete", "--unused", "--out", store.root).stdout
     assert left(store) == {"d0", "d1", "a0", "b0"}
-    result = prunekit("delete", "--out", store.root)
+    result = prunekit("store", "delete", "--out", store.root)
     assert result.returncode == 2
     assert result.stderr.startswith("prunekit: say what to delete")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
+import helpers_command
 import numpy as np
 import pytest
 
@@ -207,8 +206,7 @@ def test_data_that_changed_since_are_refused(store: Path, later: Path) -> None:
     ],
 )
 def test_a_measure_that_does_not_exist_is_refused_in_one_line(ran: Path, arguments: list[str], message: str) -> None:
-    command = [sys.executable, "-c", "from prunekit.cli.main import main; main()", "report", "--out", str(ran)]
-    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+    done = helpers_command.prunekit("report", "--out", ran, *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -10,6 +10,7 @@ import sys
 
 import numpy as np
 import pytest
+from helpers_command import prunekit
 
 from prunekit.plugins.measures.q_score import QScore
 from prunekit.registry import registry
@@ -70,10 +71,8 @@ def store(tmp_path_factory):
     return store.root
 
 
-def report(*arguments, start="from prunekit.cli.main import main; main()"):
-    return subprocess.run(
-        [sys.executable, "-c", start, "report", *map(str, arguments)], capture_output=True, text=True, check=False
-    )
+def report(*arguments):
+    return prunekit("report", *arguments)
 
 
 def compared(result):
@@ -173,7 +172,8 @@ def test_a_report_where_nothing_was_run_says_so(tmp_path):
 
 def test_a_report_imports_no_torch(store):
     start = """import atexit, sys
-atexit.register(lambda: print("torch" in sys.modules, file=sys.stderr))
 from prunekit.cli.main import main
+atexit.register(lambda: print("torch" in sys.modules, file=sys.stderr))
 main()"""
-    assert report("--out", store, start=start).stderr == "False\n"
+    command = [sys.executable, "-c", start, "report", "--out", str(store)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stderr == "False\n"
