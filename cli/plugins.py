@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 
 import click
@@ -44,12 +43,13 @@ _FILES = click.option(
 def list_(files: tuple[Path, ...] = ()) -> None:
     """List all plugins by kind."""
     from prunekit.registry import KINDS, registry
+    from prunekit.schema import paragraphs_of
 
     known = registry.with_files(files)
     for kind in sorted(KINDS):
         click.echo(click.style(kind, bold=True))
         for entry in known.entries(kind):
-            click.echo(f"  {entry.name:24} {_summary(entry.plugin)}")
+            click.echo(f"  {entry.name:24} {paragraphs_of(entry.plugin)[0]}")
     for failure in known.failures:
         click.echo(f"prunekit: {failure}", err=True)
 
@@ -61,7 +61,7 @@ def show(name: str, files: tuple[Path, ...]) -> None:
     """Show the options of a plugin: type, default, meaning, source. NAME may stand in several kinds."""
     from prunekit.errors import InputError, did_you_mean
     from prunekit.registry import KINDS, registry
-    from prunekit.schema import options_of
+    from prunekit.schema import options_of, paragraphs_of
 
     known = registry.with_files(files)
     found = [
@@ -76,11 +76,9 @@ def show(name: str, files: tuple[Path, ...]) -> None:
             hint = " (`prunekit plugins list` names all; --file FILE looks into a plugin file, too)"
         raise InputError("; ".join([f"no plugin is called {name!r}{hint}", *known.failures]))
     for i, entry in enumerate(found):
-        click.echo(
-            ("\n" if i else "")
-            + f"{click.style(entry.name, bold=True)} ({entry.plugin.kind}): {_summary(entry.plugin)}"
-        )
-        for paragraph in _paragraphs(entry.plugin)[1:]:
+        first, *others = paragraphs_of(entry.plugin)
+        click.echo(("\n" if i else "") + f"{click.style(entry.name, bold=True)} ({entry.plugin.kind}): {first}")
+        for paragraph in others:
             click.echo(f"  {paragraph}")
         if entry.plugin.source:
             click.echo(f"source: {entry.plugin.source}")
@@ -90,17 +88,3 @@ def show(name: str, files: tuple[Path, ...]) -> None:
             default = "required" if option.required else f"default {option.default}"
             click.echo(f"  {option.name}: {option.type}, {default}")
             click.echo(f"      {option.meaning}")
-
-
-def _summary(plugin: type) -> str:
-    return _paragraphs(plugin)[0]
-
-
-def _paragraphs(plugin: type) -> list[str]:
-    """Return the paragraphs of a docstring, each on one line but for examples; [""] where there is none."""
-    paragraphs = inspect.cleandoc(plugin.__doc__ or "").split("\n\n")
-    return [
-        each.replace("\n", "\n  ") if each.startswith(" ") else " ".join(each.split())
-        for each in paragraphs
-        if each != "::"  # an example follows, indented
-    ]

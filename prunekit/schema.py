@@ -1,7 +1,8 @@
-"""The options of plugins and recipes for people (``plugins show``) and for editors (JSON Schema)."""
+"""The options of plugins and recipes for people (``plugins show``, ``docs/recipe_reference.md``) and for editors."""
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from dataclasses import dataclass
@@ -11,14 +12,14 @@ from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
 from prunekit.blocks import Recipe
-from prunekit.protocols import Plugin
+from prunekit.protocols import Options
 from prunekit.registry import KINDS, Registry, registry
-from prunekit.stages import PLUGIN_MARK, as_recipe
+from prunekit.stages import PLUGIN_MARK, OfKind, as_recipe
 
 
 @dataclass(frozen=True)
 class Option:
-    """A field of a plugin, for people."""
+    """A field of a plugin or of a block of a recipe, for people."""
 
     name: str
     type: str
@@ -27,43 +28,70 @@ class Option:
     meaning: str
 
 
-def options_of(plugin: type[Plugin]) -> list[Option]:
-    """Return the options of a plugin in the order of its class."""
+def options_of(block: type[Options]) -> list[Option]:
+    """Return the options of a plugin, or the keys of a block of a recipe, in the order of its class."""
     return [
         Option(
-            name=name,
+            name=field.alias or name,
             type=_type_of(field),
             required=field.is_required(),
             default="" if field.is_required() else _shown(field.get_default(call_default_factory=True)),
             meaning=" ".join((field.description or "").split()),
         )
-        for name, field in plugin.model_fields.items()
+        for name, field in block.model_fields.items()
+    ]
+
+
+def paragraphs_of(block: type[Options]) -> list[str]:
+    """Return the paragraphs of a docstring, each on one line but for examples; [""] where there is none."""
+    paragraphs = inspect.cleandoc(block.__doc__ or "").split("\n\n")
+    return [
+        each.replace("\n", "\n  ") if each.startswith(" ") else " ".join(each.split())
+        for each in paragraphs
+        if each != "::"  # an example follows, indented
     ]
 
 
 def _type_of(field: FieldInfo) -> str:
     """Return a field's type and limits in words."""
-    adapter: TypeAdapter[Any] = TypeAdapter(field.annotation or Any)
-    schema = adapter.json_schema()
-    if "enum" in schema:
-        text = " | ".join(map(str, schema["enum"]))
-    elif "anyOf" in schema:
-        text = " | ".join(str(each.get("type", "…")) for each in schema["anyOf"])
-    elif "pattern" in schema:
-        text = "time (30ep, 500it, 2ep100it, 5%)"
-    else:
-        text = {"array": "list", "object": "mapping"}.get(schema.get("type", ""), str(schema.get("type", "any")))
+    kind = next((mark.kind for mark in field.metadata if isinstance(mark, OfKind)), None)
+    if kind is not None:
+        return kind
     limits = [
         f"{sign} {value:g}"
         for sign, name in (("≥", "ge"), (">", "gt"), ("≤", "le"), ("<", "lt"))
         for limit in field.metadata
         if (value := getattr(limit, name, None)) is not None
     ]
-    return " ".join([text, *limits])
+    adapter: TypeAdapter[Any] = TypeAdapter(field.annotation or Any)
+    text, null, _ = type_in_words(adapter.json_schema()).partition(" | null")
+    return " ".join([text, *limits]) + null
+
+
+def type_in_words(schema: dict[str, Any]) -> str:
+    """Return what a JSON Schema allows, without its limits."""
+    if PLUGIN_MARK in schema:
+        return str(schema[PLUGIN_MARK])
+    if "enum" in schema or "const" in schema:
+        return " | ".join(map(str, schema.get("enum", [schema.get("const")])))
+    if "anyOf" in schema:
+        parts = (each for each in schema["anyOf"] if each.get("pattern") != _TEMPLATE)
+        return " | ".join(dict.fromkeys(type_in_words(each) for each in parts))
+    if "$ref" in schema or "properties" in schema:
+        return "block"
+    if "pattern" in schema:
+        return "time (30ep, 500it, 2ep100it, 5%)"
+    kind = str(schema.get("type", "any"))
+    words = {"array": "list", "object": "mapping"}.get(kind, kind)
+    inner = {"array": schema.get("items"), "object": schema.get("additionalProperties")}.get(kind)
+    if not isinstance(inner, dict) or inner.get("type") == "object":
+        return words
+    what = type_in_words(inner)
+    return f"{words} of ({what})" if " | " in what else f"{words} of {what}"
 
 
 def _shown(value: Any) -> str:
-    plain = as_recipe(value) if hasattr(value, "model_fields") else value
+    plain = as_recipe(value) if isinstance(value, Options) else value
     return (
         str(plain) if isinstance(plain, str) or not isinstance(plain, dict | list | bool | None) else json.dumps(plain)
     )
@@ -118,7 +146,7 @@ def _templated(schema: Any) -> Any:
     if schema.get("type") in ("number", "integer"):
         about = {key: schema[key] for key in ("title", "description", "default") if key in schema}
         number = {key: each for key, each in schema.items() if key not in about}
-        return {**about, "anyOf": [number, {"type": "string", "pattern": r"^\{\w+\}$"}]}
+        return {**about, "anyOf": [number, {"type": "string", "pattern": _TEMPLATE}]}
     return {key: _templated(value) for key, value in schema.items()}
 
 
@@ -132,6 +160,8 @@ def _resolved(schema: Any) -> Any:
     return {**rest, "$ref": f"#/$defs/{schema[PLUGIN_MARK]}"} if PLUGIN_MARK in schema else rest
 
 
+_TEMPLATE = r"^\{\w+\}$"
+"""What ``for`` replaces."""
 _ROUNDS = {"type": "integer", "minimum": 1, "description": "How often; {round} in the stages is replaced."}
 _REPEAT = {
     "type": "object",

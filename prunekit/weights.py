@@ -7,14 +7,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.nn.parameter import is_lazy
 
 from prunekit.errors import InputError
+from prunekit.wrappers import COMPILED, plain_name, unwrapped
 
-_COMPILED = "_orig_mod."
-"""What torch.compile puts before the names of what it wraps, a model or a part of one."""
-_WRAPPINGS = ("module.", _COMPILED, "model.")
+_WRAPPINGS = ("module.", f"{COMPILED}.", "model.")
 """Prefixes of all names of a state dict that was taken of a wrapped model."""
 _ORIGINAL, _MASK = "_orig", "_mask"
 """What torch.nn.utils.prune calls the two tensors that a weight is made of."""
@@ -30,12 +28,12 @@ def state_of(model: nn.Module) -> dict[str, Tensor]:
     Raises InputError where something in the state dict is no tensor, or has no values yet.
     """
     state: dict[str, Tensor] = {}
-    for name, value in _unwrapped(model).state_dict().items():
+    for name, value in unwrapped(model).state_dict().items():
         if not isinstance(value, Tensor):
             raise InputError(f"the model's state holds {name}, a {type(value).__name__}: expected tensors alone")
         if is_lazy(value) or value.is_meta:
             raise InputError(f"{name} has no values yet: run one batch through the model first")
-        state[_plain(name)] = value.detach()
+        state[plain_name(name)] = value.detach()
     return effective(state)
 
 
@@ -65,9 +63,9 @@ def load_into(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None
 
     Wrappers and prefixes of either side do not matter. Shapes must be the same, and no value may lose precision.
     """
-    inner = _unwrapped(model)
+    inner = unwrapped(model)
     full = inner.state_dict()
-    own = unprefixed(map(_plain, full))
+    own = unprefixed(map(plain_name, full))
     names = {short: name for short, name in zip(own, full, strict=True) if isinstance(full[name], Tensor)}
     given = {short: state[name] for short, name in unprefixed(state).items()}
     if lazy := [names[key] for key in names if is_lazy(full[names[key]]) or full[names[key]].is_meta]:
@@ -89,18 +87,6 @@ def load_into(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None
         raise InputError(f"{path}: does not fit the model: {'; '.join(filter(None, problems))}{hint}")
     full.update({names[key]: tensor for key, tensor in given.items()})  # with the versions that some models look for
     inner.load_state_dict(full)
-
-
-def _unwrapped(model: nn.Module) -> nn.Module:
-    if not isinstance(model, nn.Module):
-        raise InputError(f"the model is {model!r}: expected a torch.nn.Module")
-    while isinstance(model, DataParallel | DistributedDataParallel):
-        model = model.module
-    return model
-
-
-def _plain(name: str) -> str:
-    return name.replace(_COMPILED, "")
 
 
 def _loses(given: torch.dtype, own: torch.dtype) -> bool:

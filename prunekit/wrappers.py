@@ -11,7 +11,7 @@ from torch.distributed import ProcessGroup
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
-_COMPILED = "_orig_mod"
+COMPILED = "_orig_mod"
 """Where the wrapper of torch.compile, whose class is slow to import, keeps the model."""
 
 
@@ -31,7 +31,7 @@ def group_of(model: nn.Module) -> ProcessGroup | None:
 
 def _layers(model: nn.Module) -> list[nn.Module]:
     """Return the wrappers, the outermost first, and the model."""
-    inner = model._modules.get(_COMPILED)
+    inner = model._modules.get(COMPILED)
     if isinstance(model, DistributedDataParallel | DataParallel | AveragedModel):
         inner = model.module
     return [model] if inner is None else [model, *_layers(inner)]
@@ -39,7 +39,7 @@ def _layers(model: nn.Module) -> list[nn.Module]:
 
 def plain_name(name: str) -> str:
     """Return the name of a parameter as it is without torch.compile, which may have wrapped a part of the model."""
-    return ".".join(piece for piece in name.split(".") if piece != _COMPILED)
+    return ".".join(piece for piece in name.split(".") if piece != COMPILED)
 
 
 def eagerly() -> AbstractContextManager[object]:

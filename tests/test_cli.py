@@ -165,6 +165,7 @@ def test_plugins_are_listed_and_shown_with_type_default_meaning_and_source(tmp_p
     assert "source: " in shown
     assert "sparsity: number ≥ 0 < 1, required" in shown
     assert "begin: time (30ep, 500it, 2ep100it, 5%), default" in shown
+    assert "import: string, required" in prunekit("plugins", "show", "import").stdout
     assert "wrn{depth}_{width} (backbone)" in prunekit("plugins", "show", "wrn16_2").stdout
     both = prunekit("plugins", "show", "simclr").stdout
     assert "simclr (augmentation)" in both
