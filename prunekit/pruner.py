@@ -83,8 +83,7 @@ class Pruner:
         iteration: int = 0,
         **schedule_options: Any,
     ) -> None:
-        if not isinstance(model, nn.Module):
-            raise InputError(f"the model is {model!r}: expected a torch.nn.Module")
+        self._model, self._group = unwrapped(model), group_of(model)
         if optimizer is not None and not isinstance(optimizer, torch.optim.Optimizer):
             raise InputError(f"the optimizer is {optimizer!r}: expected a torch.optim.Optimizer")
         if within not in get_args(Within):
@@ -110,7 +109,6 @@ class Pruner:
                 "(and loss=, where it is not cross-entropy)"
             )
         self._length = iterations, iterations_per_epoch
-        self._model, self._group = unwrapped(model), group_of(model)
         self._loss, self._seed = loss, seed
         self._batches = None if data is None else _repeatable(data)
         self._finalised = False

@@ -11,12 +11,16 @@ from torch.distributed import ProcessGroup
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
+from prunekit.errors import InputError
+
 COMPILED = "_orig_mod"
 """Where the wrapper of torch.compile, whose class is slow to import, keeps the model."""
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the model itself, out of any nesting of wrappers."""
+    """Return the model itself, out of any nesting of wrappers. Raises InputError where it is none."""
+    if not isinstance(model, nn.Module):
+        raise InputError(f"the model is {model!r}: expected a torch.nn.Module")
     return _layers(model)[-1]
 
 
