@@ -20,10 +20,11 @@ from loops import CLASSES, Pictures, random_split, released_transform
 from torch.utils.data import DataLoader
 
 from prunekit.data import DeviceData
+from prunekit.images import Batch, ImageData
 from prunekit.plugins.augmentations.crop_flip import CropFlip
 from prunekit.plugins.augmentations.simclr import SimClrAugmentation
 from prunekit.pool import worker_environment
-from prunekit.protocols import Augmentation, Batch, ImageData
+from prunekit.protocols import Augmentation
 
 SETTINGS: dict[str, tuple[str, Augmentation, int]] = {
     "crop_flip, one view": ("cross_entropy", CropFlip(), 1),

@@ -23,9 +23,9 @@ from sklearn.neighbors import KNeighborsClassifier
 from threadpoolctl import threadpool_limits
 
 from prunekit.data import DeviceData
+from prunekit.images import ImageData, ImageShape, Split
 from prunekit.network import ObservedNetwork
 from prunekit.plugins.measures.prediction_depth import PredictionDepth, neighbour_votes
-from prunekit.protocols import ImageData, ImageShape, Split
 from prunekit.worker import prepare_torch
 
 BANK, QUERIES, K = 50_000, 10_000, 30

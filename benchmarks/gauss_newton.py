@@ -33,11 +33,12 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from prunekit.images import ImageShape
 from prunekit.masks import find_targets, grow
 from prunekit.plugins.criteria._gauss_newton import gauss_newton_diagonal
 from prunekit.plugins.criteria.qm import QuadraticModel
 from prunekit.pool import worker_environment
-from prunekit.protocols import ImageShape, PruningContext
+from prunekit.protocols import PruningContext
 from prunekit.registry import registry
 
 CLASSES = 10

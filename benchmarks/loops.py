@@ -22,11 +22,11 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset
 
 from prunekit.data import DeviceData
+from prunekit.images import DataSummary, ImageData, ImageShape, Split
 from prunekit.network import Network, build_network
 from prunekit.outcome import StageContext
 from prunekit.plugins.backbones.wide_resnet import WideResNet
 from prunekit.plugins.objectives.supcon import supcon_loss
-from prunekit.protocols import DataSummary, ImageData, ImageShape, Split
 from prunekit.stages import TrainStage
 from prunekit.training import train
 from prunekit.worker import prepare_torch

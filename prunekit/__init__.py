@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         Points,
         Scatter,
     )
+    from prunekit.images import Batch, DataSummary, ImageData, ImageShape, Split
     from prunekit.observed import (
         Layer,
         ObservedMember,
@@ -42,12 +43,8 @@ if TYPE_CHECKING:
     from prunekit.protocols import (
         Augmentation,
         Backbone,
-        Batch,
         Criterion,
         Dataset,
-        DataSummary,
-        ImageData,
-        ImageShape,
         LrSchedule,
         Measure,
         Objective,
@@ -55,7 +52,6 @@ if TYPE_CHECKING:
         PruningContext,
         Schedule,
         Sparsity,
-        Split,
         Target,
         TrainableNetwork,
     )
@@ -141,6 +137,7 @@ _LIGHTEST_FIRST = (
     "figures",
     "tables",
     "observed",
+    "images",
     "protocols",
     "splits",
     "progress",

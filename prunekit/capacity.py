@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from prunekit.errors import InputError
 
 if TYPE_CHECKING:
-    from prunekit.protocols import DataSummary
+    from prunekit.images import DataSummary
 
 MOST_PER_GPU = 4
 """Processes that share a GPU by default. They take turns on it, so that each hides the others' waits for the CPU."""

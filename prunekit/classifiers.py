@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from prunekit.errors import InputError
-from prunekit.protocols import ImageShape
+from prunekit.images import ImageShape
 from prunekit.state import evaluating
 
 

@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from prunekit.images import Batch, ImageData, Split
 from prunekit.observed import Part
-from prunekit.protocols import Augmentation, Batch, ImageData, Split
+from prunekit.protocols import Augmentation
 
 EVALUATION_BATCH = 512
 """Images per batch where nothing is trained. Fixed: bits may depend on it."""

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from prunekit.images import ImageShape
 from prunekit.masks import PRUNABLE, count_zeros, find_targets
 from prunekit.observed import Layer
-from prunekit.protocols import ImageShape, TargetSelection
+from prunekit.protocols import TargetSelection
 from prunekit.ranking import TRANSPOSED
 from prunekit.state import evaluating
 

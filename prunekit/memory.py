@@ -16,8 +16,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from prunekit.data import EVALUATION_BATCH
+from prunekit.images import Batch, DataSummary
 from prunekit.network import Network, size_of
-from prunekit.protocols import Batch, DataSummary
 from prunekit.sources import precision
 from prunekit.stages import Stage, TrainStage, as_recipe, parts_trained, pruning_of
 

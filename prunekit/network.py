@@ -17,10 +17,11 @@ from prunekit.classifiers import split_classifier
 from prunekit.data import DeviceData
 from prunekit.errors import InputError, PrunekitError
 from prunekit.foreign import read_state_dict
+from prunekit.images import DataSummary, ImageShape
 from prunekit.layers import layers_of
 from prunekit.observed import Layer, Part, PastStage, Representation
 from prunekit.probes import representations
-from prunekit.protocols import Backbone, DataSummary, ImageShape
+from prunekit.protocols import Backbone
 from prunekit.weights import load_into
 
 

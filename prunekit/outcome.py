@@ -12,8 +12,9 @@ from torch import Tensor
 
 from prunekit import seeds
 from prunekit.data import DeviceData
+from prunekit.images import Batch
 from prunekit.network import Network
-from prunekit.protocols import Batch, Target
+from prunekit.protocols import Target
 from prunekit.snapshots import Weights
 from prunekit.updates import Update
 

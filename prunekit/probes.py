@@ -19,8 +19,8 @@ from torch.nn.modules.conv import _ConvNd
 
 from prunekit.data import DeviceData
 from prunekit.errors import InputError, did_you_mean
+from prunekit.images import ImageShape
 from prunekit.observed import Part, Representation
-from prunekit.protocols import ImageShape
 
 AT_ONCE = 300_000_000
 """Bytes of representations that are held at once: several small ones share a pass over the images, as a pass for each

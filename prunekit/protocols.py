@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
 from prunekit.comparison import Comparison
 from prunekit.errors import did_you_mean
+from prunekit.images import Batch, DataSummary, ImageData, ImageShape
 from prunekit.observed import ObservedMember, StudyColumns
 from prunekit.ranks import Ranks
 from prunekit.tables import Summary
@@ -180,16 +180,6 @@ class Criterion(Plugin):
 # --------------------------------------------------------------------------------------------------------- training
 
 
-@dataclass(frozen=True)
-class Batch:
-    """One batch on the device."""
-
-    images: Tensor
-    """float [V, B, C, H, W]: V augmented, normalised views of B images."""
-    labels: Tensor
-    """int64 [B]."""
-
-
 class TrainableNetwork(Protocol):
     """What an objective sees of a network."""
 
@@ -260,15 +250,6 @@ class LrSchedule(Plugin):
         """Return the factor of the optimiser step that comes next; ``now.iteration`` is 0…total − 1. Pure."""
 
 
-@dataclass(frozen=True)
-class ImageShape:
-    """Shape of one image."""
-
-    channels: int
-    height: int
-    width: int
-
-
 class Backbone(Plugin):
     """An encoder: images to features."""
 
@@ -323,39 +304,6 @@ class Backbone(Plugin):
 
 
 # ------------------------------------------------------------------------------------------------------------- data
-
-
-@dataclass(frozen=True)
-class DataSummary:
-    """What is known of a data set before anything is decoded."""
-
-    shape: ImageShape
-    classes: tuple[str, ...]
-    train: int
-    validation: int
-    test: int
-
-
-@dataclass(frozen=True)
-class Split:
-    """One part of a data set."""
-
-    images: NDArray[np.uint8]
-    """[N, C, H, W]."""
-    labels: NDArray[np.int64]
-    """[N]."""
-    ids: tuple[str, ...]
-    """[N], stable: the same image has the same id whatever the order and the split."""
-
-
-@dataclass(frozen=True)
-class ImageData:
-    """A decoded data set."""
-
-    classes: tuple[str, ...]
-    train: Split
-    validation: Split
-    test: Split
 
 
 class Dataset(Plugin):

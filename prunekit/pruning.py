@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from prunekit import masks as masking
 from prunekit.data import EVALUATION_BATCH, DeviceData
+from prunekit.images import Batch
 from prunekit.network import Network
 from prunekit.outcome import StageContext, StageOutcome, criterion_seed, deterministic, masked_targets, plain_batches
-from prunekit.protocols import Batch
 from prunekit.pruner import Pruner
 from prunekit.snapshots import Weights
 from prunekit.stages import PruneStage

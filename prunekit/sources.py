@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.data import DeviceData
+from prunekit.images import Batch
 from prunekit.observed import Part
-from prunekit.protocols import Batch
 from prunekit.stages import TrainStage
 
 

@@ -11,8 +11,9 @@ from prunekit.capacity import check_data
 from prunekit.documents import KeyPath
 from prunekit.errors import InputError, did_you_mean
 from prunekit.given import GivenFile
+from prunekit.images import DataSummary, ImageShape
 from prunekit.predictions import PredictionFile, read_predictions, together
-from prunekit.protocols import DataSummary, ImageShape, Measure, Options, Schedule
+from prunekit.protocols import Measure, Options, Schedule
 from prunekit.registry import Registry, line_in
 from prunekit.stages import (
     START,

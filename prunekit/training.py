@@ -17,9 +17,9 @@ from prunekit import seeds
 from prunekit.checkpoint import Checkpoint, copied, optimizer_state, restore_optimizer
 from prunekit.data import DeviceData
 from prunekit.errors import PrunekitError
+from prunekit.images import Batch
 from prunekit.network import Network
 from prunekit.outcome import StageContext, StageOutcome, criterion_seed, deterministic, masked_targets, plain_batches
-from prunekit.protocols import Batch
 from prunekit.pruner import Pruner
 from prunekit.snapshots import Snapshots
 from prunekit.sources import FrozenFeatures, Images, precision

@@ -22,8 +22,9 @@ from typing import Any, TextIO
 
 from prunekit.errors import InputError, PrunekitError
 from prunekit.estimates import Stopwatch, circumstances
+from prunekit.images import DataSummary
 from prunekit.observations import checked_columns, checked_note
-from prunekit.protocols import Backbone, Dataset, DataSummary, Measure, Options
+from prunekit.protocols import Backbone, Dataset, Measure, Options
 from prunekit.registry import line_in, registry
 from prunekit.stages import GivenStage, PruneStage, Stage, TrainStage, plugin, stage_kind
 from prunekit.store import DamagedError, Store, StoredStage, digest

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.data import DeviceData
+from prunekit.images import ImageData, Split
 from prunekit.network import Network
 from prunekit.outcome import StageContext, StageOutcome
-from prunekit.protocols import ImageData, Split
 from prunekit.stages import TrainStage
 from prunekit.training import train
 

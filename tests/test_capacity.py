@@ -9,8 +9,8 @@ import pytest
 from prunekit import capacity, runner
 from prunekit.capacity import check_data, default_jobs, free_memory, memory_warning
 from prunekit.errors import InputError
+from prunekit.images import DataSummary, ImageShape
 from prunekit.outline import blueprint
-from prunekit.protocols import DataSummary, ImageShape
 from prunekit.recipe import load
 from prunekit.store import Store
 from prunekit.study import resolve

@@ -12,7 +12,7 @@ import torchvision
 from torch import nn
 
 from prunekit import InputError, split_classifier
-from prunekit.protocols import ImageShape
+from prunekit.images import ImageShape
 
 SHAPE = ImageShape(3, 32, 32)
 IMAGES = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))

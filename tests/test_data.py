@@ -7,7 +7,7 @@ from torch import Tensor
 
 from prunekit import Augmentation, data
 from prunekit.data import DeviceData, channel_statistics
-from prunekit.protocols import ImageData, Split
+from prunekit.images import ImageData, Split
 
 
 class Noisy(Augmentation):

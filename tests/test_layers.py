@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from prunekit import ImageShape, InputError, Layer
+from prunekit.images import DataSummary
 from prunekit.layers import layers_of
 from prunekit.network import ObservedNetwork, build_network
 from prunekit.plugins.backbones.timm import Timm
 from prunekit.plugins.backbones.wide_resnet import WideResNet
-from prunekit.protocols import Backbone, DataSummary
+from prunekit.protocols import Backbone
 
 SHAPE = ImageShape(3, 32, 32)
 

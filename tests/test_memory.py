@@ -10,8 +10,9 @@ from helpers_training import Encoder, new_network, stage
 from torch import Tensor, nn
 
 from prunekit import memory
+from prunekit.images import Batch, DataSummary, ImageShape
 from prunekit.network import Network
-from prunekit.protocols import Augmentation, Batch, DataSummary, ImageShape, Objective
+from prunekit.protocols import Augmentation, Objective
 from prunekit.stages import PruneStage, TrainStage
 
 SUMMARY = DataSummary(ImageShape(1, 16, 16), ("a", "b", "c"), train=10_000, validation=100, test=100)

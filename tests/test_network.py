@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from prunekit import Backbone, InputError, PrunekitError
 from prunekit.data import DeviceData
+from prunekit.images import DataSummary, ImageData, ImageShape, Split
 from prunekit.network import Network, ObservedNetwork, base_columns, build_network
-from prunekit.protocols import DataSummary, ImageData, ImageShape, Split
 
 SUMMARY = DataSummary(ImageShape(1, 4, 4), ("a", "b", "c"), train=1, validation=0, test=1)
 

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from prunekit import InputError, probes
 from prunekit.data import DeviceData
+from prunekit.images import DataSummary, ImageData, ImageShape, Split
 from prunekit.network import Network, ObservedNetwork, build_network
 from prunekit.observed import Representation
 from prunekit.plugins.backbones.timm import Timm
 from prunekit.plugins.backbones.wide_resnet import WideResNet
-from prunekit.protocols import Backbone, DataSummary, ImageData, ImageShape, Split
+from prunekit.protocols import Backbone
 
 CLASSES = ("a", "b", "c")
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 from helpers_training import DATA, Encoder, new_network, stage
 
-from prunekit.protocols import Batch, Objective
+from prunekit.images import Batch
+from prunekit.protocols import Objective
 from prunekit.sources import FrozenFeatures
 from prunekit.stages import TrainStage
 

@@ -14,8 +14,8 @@ from torch.backends import cudnn
 
 from prunekit import Criterion, Progress, PruningContext, Schedule
 from prunekit.data import DeviceData
+from prunekit.images import ImageData, Split
 from prunekit.outcome import StageContext
-from prunekit.protocols import ImageData, Split
 from prunekit.pruning import prune
 from prunekit.stages import PruneStage
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prunekit.protocols import Dataset, Split
+from prunekit.images import Split
+from prunekit.protocols import Dataset
 from prunekit.registry import registry
 from prunekit.report.arrays import LoadedStudy, NoImagesError
 from prunekit.stages import plugin

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 
+from prunekit.images import DataSummary, ImageShape
 from prunekit.network import Network, build_network
-from prunekit.protocols import Backbone, DataSummary, ImageShape
+from prunekit.protocols import Backbone
 from prunekit.testing.contract import Suite
 
 suite = Suite("backbone")

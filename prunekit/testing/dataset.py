@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from prunekit.protocols import Dataset, ImageShape, Split
+from prunekit.images import ImageShape, Split
+from prunekit.protocols import Dataset
 from prunekit.testing.contract import Suite
 
 suite = Suite("dataset")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from prunekit.images import Batch
 from prunekit.network import Network
-from prunekit.protocols import Batch, Objective
+from prunekit.protocols import Objective
 from prunekit.testing.contract import Suite
 
 suite = Suite("objective")

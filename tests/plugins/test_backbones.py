@@ -8,11 +8,11 @@ from pydantic import ValidationError
 from torch import nn
 
 from prunekit import InputError
+from prunekit.images import DataSummary, ImageShape
 from prunekit.network import build_network
 from prunekit.plugins.backbones._preactivation import Block
 from prunekit.plugins.backbones.timm import Timm
 from prunekit.plugins.backbones.wide_resnet import WideResNet
-from prunekit.protocols import DataSummary, ImageShape
 
 
 def summary(channels: int, height: int, width: int, classes: int = 10) -> DataSummary:

@@ -16,11 +16,11 @@ from sklearn.neighbors import KNeighborsClassifier
 from prunekit import Comparison, InputError, PrunekitError, Representation
 from prunekit.data import DeviceData
 from prunekit.figures import Points
+from prunekit.images import ImageData, Split
 from prunekit.network import ObservedNetwork, build_network
 from prunekit.plugins.backbones.wide_resnet import WideResNet
 from prunekit.plugins.datasets.digits import Digits
 from prunekit.plugins.measures.prediction_depth import PredictionDepth, difference_p, prediction_depth
-from prunekit.protocols import ImageData, Split
 from prunekit.report.arrays import ArrayPopulation, ArrayStudy
 from prunekit.tables import Summary
 
