@@ -266,13 +266,13 @@ def test_two_runs_at_once_train_nothing_twice(recipe: Path, finished: Path, tmp_
 
 def test_two_machines_that_share_a_study_end_with_the_bits_of_one(recipe: Path, finished: Path, tmp_path: Path) -> None:
     out = tmp_path / "runs"
-    first = prunekit("run", recipe, "--out", out, "--seeds", "1:2")
+    first = prunekit("run", recipe, "--out", out, "--seeds", "1:2", "--jobs", "1")
     assert first.returncode == 0, first.stderr
     assert "[3/3 members]" in first.stderr
     partial = prunekit("report", "--out", out, "--format", "json")
     assert partial.returncode == 0, partial.stderr
     assert "dense: 1 of 2 members are finished" in json.loads(partial.stdout)["notes"]
-    second = prunekit("run", recipe, "--out", out, "--seeds", "0:1")
+    second = prunekit("run", recipe, "--out", out, "--seeds", "0:1", "--jobs", "1")
     assert second.returncode == 0, second.stderr
     assert sums(out) == sums(finished)
     assert [path.name for path in out.glob("studies/*")] == [path.name for path in finished.glob("studies/*")]
