@@ -149,10 +149,11 @@ def _stage(place: Store, key: str) -> dict[str, Any]:
         return {"stage": "damaged", "seed": None}
     if record is None:
         return {"stage": "unfinished", "seed": None}
-    options = record["stage"]
-    kind = "train" if "objective" in options else "prune" if "schedule" in options else "rewind"
-    plugin = options.get("objective") or options.get("schedule") or options.get("rewind")
-    return {"stage": f"{kind} {plugin['name'] if isinstance(plugin, dict) else plugin}", "seed": record["seed"]}
+    kinds = {"objective": "train", "schedule": "prune", "rewind": "rewind", "checkpoints": "given"}
+    key, kind = next((key, kind) for key, kind in kinds.items() if key in record["stage"])
+    of = record["stage"][key]
+    name = of["name"] if isinstance(of, dict) else ", ".join(of) if isinstance(of, list) else of
+    return {"stage": f"{kind} {name}", "seed": record["seed"]}
 
 
 def _print(body: dict[str, Any]) -> None:
