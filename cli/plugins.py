@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import indent
 
 import click
 
@@ -79,7 +80,7 @@ def show(name: str, files: tuple[Path, ...]) -> None:
         first, *others = paragraphs_of(entry.plugin)
         click.echo(("\n" if i else "") + f"{click.style(entry.name, bold=True)} ({entry.plugin.kind}): {first}")
         for paragraph in others:
-            click.echo(f"  {paragraph}")
+            click.echo(indent(paragraph, "  "))
         if entry.plugin.source:
             click.echo(f"source: {entry.plugin.source}")
         offered = f" (package {entry.package})" if entry.package else ""

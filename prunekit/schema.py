@@ -46,7 +46,7 @@ def paragraphs_of(block: type[Options]) -> list[str]:
     """Return the paragraphs of a docstring, each on one line but for examples; [""] where there is none."""
     paragraphs = inspect.cleandoc(block.__doc__ or "").split("\n\n")
     return [
-        each.replace("\n", "\n  ") if each.startswith(" ") else " ".join(each.split())
+        each if each.startswith(" ") else " ".join(each.split())
         for each in paragraphs
         if each != "::"  # an example follows, indented
     ]
