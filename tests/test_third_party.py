@@ -148,7 +148,9 @@ def test_a_package_that_cannot_be_used_is_named_to_who_asks_for_it_and_takes_not
     found, refused = done.stdout.splitlines()
     assert found.startswith("True Zhu & Gupta")
     assert refused.startswith("no schedule is called 'theirs'")
-    assert f"; the plugins of the package broken_pruners 1.0 cannot be used: {reason}" in refused
+    _, said, why = refused.partition("; the plugins of the package broken_pruners 1.0 cannot be used: ")
+    assert said
+    assert reason in why
 
 
 def test_the_list_of_plugins_names_a_package_that_cannot_be_used(tmp_path: Path) -> None:

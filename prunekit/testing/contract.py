@@ -119,7 +119,7 @@ def _require(kind: str, plugin: object) -> None:
         raise InputError(f"{plugin.__name__} is a class: pass a plugin with its options, {plugin.__name__}(…)")
     if not isinstance(plugin, KINDS.get(kind, ())):
         raise InputError(f"{plugin!r} is no {kind}")
-    if not hasattr(plugin, "name"):
+    if not hasattr(plugin, "version"):  # register gives it one
         name = type(plugin).__name__
         raise InputError(f'{name} has no name: decorate it with @prunekit.register("{name.lower()}")')
 

@@ -270,4 +270,5 @@ def test_one_member_each_has_no_chance_level():
     assert summary.comparisons[0]["count"] == 2
     assert summary.comparisons[0]["expected"] is None
     assert summary.headline.comparisons[0].chance is None
-    assert summary.clauses[0].endswith("label (1 + 1 members cannot tell: the smallest p that they can reach is 1)")
+    untold = "PIEs need populations, and how many labels another seed alone would change cannot be told"
+    assert summary.clauses[0].endswith(f"label; that is one network beside another: {untold}")
