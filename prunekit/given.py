@@ -28,10 +28,10 @@ def find_files(patterns: Sequence[str], folder: Path) -> tuple[GivenFile, ...]:
     """
     found: dict[Path, None] = {}
     for pattern in patterns:
-        whole = str(folder / Path(pattern).expanduser())
-        files = [Path(name) for name in glob.glob(whole, recursive=True) if Path(name).is_file()]
+        here = Path(glob.escape(str(folder))) / Path(pattern).expanduser()  # of an absolute pattern that alone
+        files = [Path(name) for name in glob.glob(str(here), recursive=True) if Path(name).is_file()]
         if not files:
-            raise InputError(f"no file matches {pattern!r}{_nearest(Path(whole))}")
+            raise InputError(f"no file matches {pattern!r}{_nearest(folder, Path(pattern).expanduser())}")
         found |= dict.fromkeys(sorted(files, key=_natural))
     return tuple(GivenFile(path, _digest(path)) for path in found)
 
@@ -51,13 +51,13 @@ def _natural(path: Path) -> list[tuple[int, str]]:
     return [(int(piece), "") if i % 2 else (-1, piece) for i, piece in enumerate(pieces)]
 
 
-def _nearest(pattern: Path) -> str:
-    """Say what there is in the folder of a pattern that matches nothing."""
+def _nearest(folder: Path, pattern: Path) -> str:
+    """Say what there is where a pattern that matches nothing looks."""
     plain = [i for i, part in enumerate(pattern.parts) if glob.has_magic(part)]
-    folder = Path(*pattern.parts[: plain[0]]) if plain else pattern.parent
-    if not folder.is_dir():
-        return f": there is no folder {folder}"
-    return f" in {folder}{did_you_mean(pattern.name, [file.name for file in folder.iterdir() if file.is_file()])}"
+    where = folder / (Path(*pattern.parts[: plain[0]]) if plain else pattern.parent)
+    if not where.is_dir():
+        return f": there is no folder {where}"
+    return f" in {where}{did_you_mean(pattern.name, [file.name for file in where.iterdir() if file.is_file()])}"
 
 
 def _digest(path: Path) -> str:

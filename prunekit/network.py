@@ -106,13 +106,11 @@ def load_checkpoint(network: Network, backbone: Backbone, summary: DataSummary, 
     Raises InputError, naming the file, where it cannot be read or does not fit.
     """
     state = read_state_dict(path)
-    own = dict.fromkeys(name.partition(".")[0] for name in state)
-    classifier = None
-    if not own.keys() <= {"encoder", "head"}:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)  # what a classifier begins with does not matter
-            classifier = backbone.classifier(summary.shape, len(summary.classes))
-    if classifier is None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # what a classifier begins with does not matter
+        classifier = backbone.classifier(summary.shape, len(summary.classes))
+    own = len(state.keys() & network.state_dict().keys())
+    if classifier is None or own > len(state.keys() & classifier.state_dict().keys()):
         load_into(network, state, path)
         return
     load_into(classifier, state, path)

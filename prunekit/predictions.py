@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +67,7 @@ def read_predictions(path: Path) -> PredictionFile:
         table = _READERS[path.suffix](path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, KeyError, EOFError) as error:
+    except (ValueError, KeyError, EOFError, TypeError, NotImplementedError, BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
     for name in REQUIRED:
         if name not in table:
@@ -130,9 +132,14 @@ def _read_csv(path: Path) -> dict[str, Any]:
 
 
 def _read_parquet(path: Path) -> dict[str, Any]:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    return _columns(pq.read_table(path))
+    table = pq.read_table(path)
+    for name in set(COLUMNS) & set(table.column_names):
+        if pa.types.is_nested(table[name].type):
+            raise ValueError(f"{name} is a column of {table[name].type}: expected a value per example")
+    return _columns(table)
 
 
 def _columns(table: Any) -> dict[str, Any]:
@@ -142,7 +149,10 @@ def _columns(table: Any) -> dict[str, Any]:
 
 
 def _read_npz(path: Path) -> dict[str, Any]:
-    with np.load(path, allow_pickle=False) as arrays:
+    arrays = np.load(path, allow_pickle=False)
+    if not isinstance(arrays, np.lib.npyio.NpzFile):
+        raise ValueError("holds a single array: expected one for each column (numpy.savez)")
+    with arrays:
         found = {name: arrays[name] for name in arrays.files if name in COLUMNS}
         others = dict.fromkeys((name for name in arrays.files if name not in COLUMNS), ())
     for name, values in found.items():
@@ -200,25 +210,32 @@ def _refuse_repeated(path: Path, ids: tuple[str, ...]) -> None:
 
 
 def _class_numbers(files: Sequence[PredictionFile], classes: Sequence[str] | None) -> dict[str, int]:
-    """Return the number of every class by each of the texts that stand for it, in the order of the classes."""
+    """Return the number of every class by each of the texts that stand for it, in the order of the classes.
+
+    What a text stands for does not depend on other texts, where the classes are those of the data: it is a name, or,
+    where no name is a number itself, counts the classes from 0.
+    """
     texts = {text for file in files for text in (*file.prediction, *(file.label or ()))}
-    whole = {text: number for text in texts if (number := _whole(text)) is not None}
     if classes is None:
-        if len(whole) < len(texts):
-            return {name: i for i, name in enumerate(sorted(texts))}
-        places = {number: i for i, number in enumerate(sorted(set(whole.values())))}
-        return {text: places[whole[text]] for text in sorted(texts, key=lambda text: (whole[text], text))}
+        return _numbers_of_classes(texts)
     known = {name: i for i, name in enumerate(classes)}
-    if texts <= known.keys():
-        return known
-    others = texts - known.keys()
-    if len(whole) == len(texts):  # they count the classes
-        others = {text for text, number in whole.items() if not 0 <= number < len(classes)}
-        if not others:
-            return known | whole
-    other = min(others)
-    file = next(file for file in files if other in (*file.prediction, *(file.label or ())))
-    raise InputError(f"{file.path}: the data have no class {other!r}{did_you_mean(other, known)}")
+    whole: dict[int | None, int] = {number: i for name, i in known.items() if (number := _whole(name)) is not None}
+    counted = whole or {i: i for i in range(len(classes))}
+    found = {text: known.get(text, counted.get(number)) for text, number in ((text, _whole(text)) for text in texts)}
+    if others := [text for text, number in found.items() if number is None]:
+        other = min(others)
+        file = next(file for file in files if other in (*file.prediction, *(file.label or ())))
+        raise InputError(f"{file.path}: the data have no class {other!r}{did_you_mean(other, known)}")
+    return {text: number for text, number in found.items() if number is not None}
+
+
+def _numbers_of_classes(texts: Collection[str]) -> dict[str, int]:
+    """Number classes of which nothing but ``texts`` is known: whole numbers in their order, names alphabetically."""
+    whole = {text: number for text in texts if (number := _whole(text)) is not None}
+    if len(whole) < len(texts):
+        return {name: i for i, name in enumerate(sorted(texts))}
+    places = {number: i for i, number in enumerate(sorted(set(whole.values())))}
+    return {text: places[whole[text]] for text in sorted(texts, key=lambda text: (whole[text], text))}
 
 
 def _whole(text: str) -> int | None:

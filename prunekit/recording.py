@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from prunekit.outline import SPLIT
-from prunekit.predictions import together
+from prunekit.predictions import PredictedMembers, together
 from prunekit.store import DamagedError, Store, digest
 from prunekit.study import Study
 
@@ -15,48 +15,47 @@ def record_predictions(study: Study, store: Store) -> int:
 
     Raises InputError, before anything is written, where their examples or labels are not those of the recipe's data.
     """
-    if not study.predictions:
+    lacking = [
+        (member, file)
+        for population in study.populations.values()
+        if study.is_predicted(population.name)
+        for member, file in zip(population.members, population.files, strict=True)
+        if not _has(store, member.key)
+    ]
+    if not lacking:
         return 0
-    data = study.recipe.data
-    test = None if data is None else data.load().test
-    with study.source.blaming(("populations",)):
-        members = together(
-            study.predictions,
-            classes=None if test is None else study.data.classes,
-            ids=None if test is None else test.ids,
-            labels=None if test is None else test.labels,
-        )
+    members = _laid_out(study)
     unused = {file.path: list(file.unused) for file in study.predictions}
-    written = 0
-    for population in study.populations.values():
-        if not study.is_predicted(population.name):
-            continue
-        for member, file in zip(population.members, population.files, strict=True):
-            if _has(store, member.key):
-                continue
-            record = {
-                "seed": member.seed,
-                "file": str(file.path),
-                "examples": len(members.ids),
-                "ids": digest(list(members.ids)),
-                "classes": list(members.classes),
-                "labelled": members.labelled,
-                "unused": unused[file.path],
-                "zeros": None,
-                "made_on": [],
-                "emptied": [],
-            }
-            columns: dict[str, Any] = {
-                "example_id": list(members.ids),
-                "label": members.labels,
-                **members.columns[file.path],
-            }
-            store.save_observation(member.key, SPLIT, columns, record)
-            written += 1
-    return written
+    for member, file in lacking:
+        record = {
+            "seed": member.seed,
+            "file": str(file.path),
+            "examples": len(members.ids),
+            "ids": digest(list(members.ids)),
+            "classes": list(members.classes),
+            "labelled": members.labelled,
+            "unused": unused[file.path],
+            "zeros": None,
+            "made_on": [],
+            "emptied": [],
+        }
+        names: dict[str, Any] = {"example_id": list(members.ids), "label": members.labels}
+        store.save_observation(member.key, SPLIT, {**names, **members.columns[file.path]}, record)
+    return len(lacking)
+
+
+def _laid_out(study: Study) -> PredictedMembers:
+    """Return all predictions over the examples of the data, where the recipe names any."""
+    data = study.recipe.data
+    with study.source.blaming(("populations",)):
+        if data is None:
+            return together(study.predictions)
+        test = data.load().test
+        return together(study.predictions, classes=study.data.classes, ids=test.ids, labels=test.labels)
 
 
 def _has(store: Store, key: str) -> bool:
+    """Return whether predictions are stored whole; damaged ones are written anew."""
     try:
         return store.check_observation(key, SPLIT) is not None
     except DamagedError:

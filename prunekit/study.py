@@ -113,7 +113,8 @@ class Study:
             name: {key: value for key, value in block.items() if key != "title"}
             for name, block in asked["populations"].items()
         }
-        return f"{self.recipe.name}-{digest(asked)[:8]}"
+        files = {name: [file.digest for file in each.files] for name, each in self.populations.items() if each.files}
+        return f"{self.recipe.name}-{digest([asked, files] if files else asked)[:8]}"
 
     def is_predicted(self, population: str) -> bool:
         """Return whether a population is given as predictions: its members have no stages and no networks."""
@@ -218,7 +219,8 @@ def _data(source: Source, predictions: Sequence[PredictionFile]) -> tuple[DataSu
 
 
 def _predictions_key(file: GivenFile, data: DataSummary, fingerprint: str) -> str:
-    return digest({"predictions": file.digest, "classes": list(data.classes), "data": fingerprint})
+    made_of = {"predictions": file.digest, "classes": list(data.classes), "data": fingerprint}
+    return digest({"engine": ENGINE_VERSION, **made_of})
 
 
 def _plan(source: Source, name: str, data: DataSummary, before: tuple[PlannedStage, ...]) -> tuple[PlannedStage, ...]:
@@ -380,7 +382,7 @@ def _control_of(recipe: Recipe, name: str) -> str | None:
         return None
     for other, candidate in recipe.populations.items():
         stages = [as_recipe(stage) for stage in candidate.stages.values()]
-        if other != name and candidate.from_ == block.from_ and stages == unpruned:
+        if other != name and candidate.given is None and candidate.from_ == block.from_ and stages == unpruned:
             return other
     return None
 

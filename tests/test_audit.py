@@ -150,6 +150,30 @@ def test_what_is_stored_is_not_read_in_again_and_a_changed_file_is(folder):
     assert prunekit.run("audit.yaml").done == 1
 
 
+def test_other_files_make_another_study(folder):
+    before = resolve(load("audit.yaml")).identity
+    assert resolve(load("audit.yaml")).identity == before
+    write(folder / "dense-0.csv", predictions(7, 0.1), "confidence", "label")
+    assert resolve(load("audit.yaml")).identity != before
+
+
+def test_a_member_without_a_column_leaves_out_what_needs_it(folder):
+    write(folder / "dense-1.csv", predictions(1, 0.1), "label")
+    prunekit.run("audit.yaml")
+    study = load_study(Path("runs"))
+    assert "calibration: left out: dense was given without the confidence of the examples" in study.notes
+
+
+def test_pairs_are_shown_where_both_members_are_there(folder):
+    Path("audit.yaml").write_text(RECIPE.replace("pruned: sparse}", "pruned: sparse, paired: true}"))
+    prunekit.run("audit.yaml")
+    key = resolve(load("audit.yaml")).populations["sparse"].members[1].key
+    for file in Path("runs/observations", key).iterdir():
+        file.unlink()
+    study = load_study(Path("runs"))
+    assert {name: each.seeds for name, each in study.columns.populations.items()} == {"dense": (0, 2), "sparse": (0, 2)}
+
+
 def test_the_plan_names_the_files(folder):
     plan = json.loads(prunekit_command("run", "audit.yaml", "--dry-run", "--format", "json").stdout)
     assert plan["populations"]["dense"]["files"] == ["dense-0.csv", "dense-1.csv", "dense-2.csv"]

@@ -129,6 +129,51 @@ def test_a_file_put_between_the_others_makes_no_other_member_of_them(folder):
         Path("dense-00.pt").unlink()
 
 
+def test_editing_what_the_model_imports_makes_other_members_too(folder, monkeypatch):
+    import importlib
+    import sys
+
+    Path("parts.py").write_text("import torch\nWIDTH = 2\n\n\ndef relu(x):\n    return x.relu()\n")
+    Path("other.py").write_text("from parts import relu\nimport mine\nbuild = mine.build\n")
+    sys.modules.pop("other", None)
+    importlib.invalidate_caches()
+    another = {"assignments": ["model={import: other:build}"]}
+    keys = []
+    for width in (2, 3):
+        Path("parts.py").write_text(f"import torch\nWIDTH = {width}\n\n\ndef relu(x):\n    return x.relu()\n")
+        keys.append(resolve(load("audit.yaml", **another)).populations["dense"].members[0].key)
+    assert keys[0] != keys[1]
+
+
+def test_names_of_ones_own_may_be_those_of_prunekits_parts(tmp_path):
+    from torch import nn
+
+    from prunekit.network import build_network, load_checkpoint
+    from prunekit.plugins.backbones.imported import Imported
+    from prunekit.protocols import Backbone
+
+    class Theirs(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(64, 5))
+            self.head = nn.Linear(5, 10)
+
+        def forward(self, images):
+            return self.head(self.encoder(images).relu())
+
+    class Backbones(Imported):
+        def classifier(self, images, classes):
+            return Theirs()
+
+    backbone: Backbone = Backbones.model_validate({"import": "torch.nn:Linear"})
+    data = prunekit.DataSummary(prunekit.ImageShape(1, 8, 8), tuple("0123456789"), 1, 0, 1)
+    network, theirs = build_network(backbone, data, seed=0), Theirs()
+    save_file(theirs.state_dict(), tmp_path / "theirs.safetensors")
+    load_checkpoint(network, backbone, data, tmp_path / "theirs.safetensors")
+    images = torch.rand(3, 1, 8, 8)
+    torch.testing.assert_close(network(images), theirs(images))
+
+
 def test_editing_the_model_makes_other_members(folder):
     before = member("dense", 0)[1]
     Path("mine.py").write_text(MODEL + "# another\n")

@@ -48,6 +48,14 @@ def test_a_glob_that_matches_nothing_names_the_nearest_file(folder):
         find_files(["models/x-*.csv"], folder)
 
 
+def test_brackets_in_the_name_of_the_recipes_folder_are_no_pattern(tmp_path):
+    (tmp_path / "run[1]").mkdir()
+    (tmp_path / "run[1]" / "dense-0.csv").write_text("0")
+    assert names(find_files(["dense-*.csv"], tmp_path / "run[1]")) == ["dense-0.csv"]
+    with pytest.raises(InputError, match="did you mean 'dense-0"):
+        find_files(["dense-O.csv"], tmp_path / "run[1]")
+
+
 def test_a_folder_is_no_member(folder):
     (folder / "dense-3.csv").mkdir()
     assert len(find_files(["dense-*.csv"], folder)) == 3

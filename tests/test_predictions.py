@@ -82,6 +82,27 @@ def test_numbers_that_name_classes_of_the_data_are_these_names(tmp_path):
     assert predictions(found) == [[0, 1]]
 
 
+def test_what_a_text_stands_for_does_not_depend_on_other_files(tmp_path):
+    one = members(tmp_path, "example_id,prediction\n a,1\n b,2.0\n", classes=["1", "2", "3"])
+    both = members(
+        tmp_path,
+        "example_id,prediction\n a,1\n b,2.0\n",
+        "example_id,prediction\n a,3\n b,3\n",
+        classes=["1", "2", "3"],
+    )
+    assert predictions(one) == [[0, 1]]
+    assert predictions(both) == [[0, 1], [2, 2]]
+    with pytest.raises(InputError, match="the data have no class '0'"):  # it does not count classes that are numbers
+        members(tmp_path, "example_id,prediction\n a,0\n", classes=["1", "2", "3"])
+
+
+def test_names_and_numbers_of_classes_may_stand_side_by_side(tmp_path):
+    found = members(
+        tmp_path, "example_id,prediction\n a,cat\n", "example_id,prediction\n a,1\n", classes=["cat", "dog"]
+    )
+    assert predictions(found) == [[0], [1]]
+
+
 def test_labels_come_from_any_file_that_has_them(tmp_path):
     found = members(tmp_path, "example_id,prediction\n a,0\n b,1\n", "example_id,prediction,label\n b,1,1\n a,0,0\n")
     assert found.labels.tolist() == [0, 1]
@@ -135,6 +156,18 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
         (tmp_path / name).write_bytes(b"nothing of the kind")
         with pytest.raises(InputError, match=f"{name}: cannot be read: "):
             read_predictions(tmp_path / name)
+
+
+def test_tables_that_are_cut_short_or_of_another_kind_inside_are_refused(tmp_path):
+    np.savez(tmp_path / "m.npz", example_id=np.arange(99), prediction=np.arange(99))
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "m.npz").read_bytes()[:-40])
+    np.save(tmp_path / "single.npy", np.arange(3))
+    (tmp_path / "single.npy").rename(tmp_path / "single.npz")
+    pq.write_table(pa.table({"example_id": [1], "prediction": [[1, 2]]}), tmp_path / "lists.parquet")
+    for name in ("cut.npz", "single.npz", "lists.parquet"):
+        with pytest.raises(InputError, match=f"{name}: cannot be read: ") as refused:
+            read_predictions(tmp_path / name)
+        assert "\n" not in str(refused.value)
 
 
 def test_an_npz_with_objects_is_refused_and_nothing_is_unpickled(tmp_path):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import importlib
 import sys
+import sysconfig
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar
 
 from pydantic import Field, field_validator, model_validator
@@ -50,11 +52,11 @@ class Imported(Normalised):
 
     @property
     def foreign_code(self) -> str | None:
-        """Digest of the module's file; None of one that is installed."""
-        file = getattr(sys.modules[_find(self.target).__module__], "__file__", None)
-        if file is None or "-packages" in file:
-            return None
-        return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+        """Digest of the module's file and of those that it imports; of what is installed none counts."""
+        _find(self.target)
+        files = sorted(_own_files(sys.modules[self.target.partition(":")[0]]))
+        digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+        return hashlib.sha256("".join(digests).encode()).hexdigest() if digests else None
 
     def build(self, images: ImageShape) -> nn.Module:
         """Return what comes before the classifier's last linear layer."""
@@ -69,6 +71,25 @@ class Imported(Normalised):
         if not isinstance(made, nn.Module):
             raise InputError(f"{self.target} returns a {type(made).__name__}: expected a torch.nn.Module")
         return made
+
+
+def _own_files(module: ModuleType) -> set[Path]:
+    """Return the files of a module and of whatever it has in it, and so on, that are not installed."""
+    python = Path(sysconfig.get_path("stdlib"))
+    found: set[Path] = set()
+    waiting, seen = [module], {module.__name__}
+    while waiting:
+        here = waiting.pop()
+        file = Path(getattr(here, "__file__", None) or "")
+        if file.suffix != ".py" or file.is_relative_to(python) or {"site-packages", "dist-packages"} & {*file.parts}:
+            continue
+        found.add(file)
+        held = vars(here).values()
+        names = {x.__name__ if isinstance(x, ModuleType) else getattr(x, "__module__", None) for x in held}
+        new = [name for name in names if isinstance(name, str) and name in sys.modules and name not in seen]
+        seen.update(new)
+        waiting += [sys.modules[name] for name in new]
+    return found
 
 
 def _find(target: str) -> Any:

@@ -282,8 +282,9 @@ def _notes(plan: dict[str, Any], records: Records, shown: Records) -> list[str]:
         if len(members) < asked:
             notes.append(f"{name}: {len(members)} of {asked} members are finished")
     if notes:
-        seeds = len(next(iter(shown.values())))
-        notes.append(f"the report covers the {seeds} seeds that are finished in every population shown")
+        counts = {len(members) for members in shown.values()}
+        which = f"the {counts.pop()} seeds" if len(counts) == 1 else "those"
+        notes.append(f"the report covers {which} that are finished in every population shown")
     for name, members in records.items():
         if unused := sorted({column for record in members.values() for column in record.get("unused", ())}):
             notes.append(f"{name}: not looked at in its files: {', '.join(unused)}")

@@ -68,7 +68,8 @@ class StoredColumns(Mapping[str, NDArray[Any]]):
         """Where each column is, and what is read with it."""
         files: dict[str, tuple[_Observer, list[str]]] = {}
         for observer, records in self._records:
-            columns = [column for column in records[0]["columns"] if column not in NAMES]
+            common = set.intersection(*(set(record["columns"]) for record in records)) - {*NAMES}
+            columns = [column for column in records[0]["columns"] if column in common]
             files |= {column: (observer, columns if observer.file else [column]) for column in columns}
         return files
 
