@@ -83,13 +83,9 @@ def test_numbers_that_name_classes_of_the_data_are_these_names(tmp_path):
 
 
 def test_what_a_text_stands_for_does_not_depend_on_other_files(tmp_path):
-    one = members(tmp_path, "example_id,prediction\n a,1\n b,2.0\n", classes=["1", "2", "3"])
-    both = members(
-        tmp_path,
-        "example_id,prediction\n a,1\n b,2.0\n",
-        "example_id,prediction\n a,3\n b,3\n",
-        classes=["1", "2", "3"],
-    )
+    text, classes = "example_id,prediction\n a,1\n b,2.0\n", ["1", "2", "3"]
+    one = members(tmp_path, text, classes=classes)
+    both = members(tmp_path, text, "example_id,prediction\n a,3\n b,3\n", classes=classes)
     assert predictions(one) == [[0, 1]]
     assert predictions(both) == [[0, 1], [2, 2]]
     with pytest.raises(InputError, match="the data have no class '0'"):  # it does not count classes that are numbers
