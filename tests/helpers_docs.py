@@ -23,7 +23,8 @@ _ONE_EPOCH = " ".join(
     for key in ("populations.dense_sup.stages.train.epochs", "populations.dense_scl.stages.encoder.epochs")
 )
 SMALLER = {
-    r"prunekit run \S*scl_onshot_90\S*": "--set model=wrn10_1 --set populations.dense.stages.encoder.epochs=2",
+    r"prunekit run \S*scl_onshot_90\S*": "--seeds 2 --set model=wrn10_1 --set populations.dense.stages.encoder.epochs=2"
+    " --set populations.dense.stages.classifier.epochs=1 --set populations.sparse.stages.finetune.epochs=1",
     r"prunekit run table1": f"--seeds 1 --set model=wrn10_1 --set 'measures=[accuracy, pie]' {_ONE_EPOCH}"
     " --set 'populations.sup_oneshot_{sparsity}.stages.finetune.epochs=1'"
     " --set populations.dense_scl.stages.classifier.epochs=1",

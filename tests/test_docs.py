@@ -60,9 +60,10 @@ def test_the_arguments_of_every_command_are_understood(page: Path, parser: CliRu
 def test_every_script_that_a_command_names_is_on_the_page_or_in_the_repository(page: Path) -> None:
     written = files(page)
     for command in commands_on(page):
-        scripts = [argument for argument in command if argument.endswith(".py") or argument.startswith(".ci/")]
-        for script in scripts if command[0].startswith(("python", ".ci")) else ():
-            assert script in written or (ROOT / script).exists(), f"{' '.join(command)}: there is no {script}"
+        ours = [argument for argument in command if re.match(r"(tests|benchmarks|docs|\.ci)/", argument)]
+        script = [each for each in command[1:2] if command[0] == "python" and each.endswith(".py")]
+        for name in ours + script:
+            assert name in written or (ROOT / name).exists(), f"{' '.join(command)}: there is no {name}"
 
 
 @page
@@ -121,7 +122,7 @@ def test_the_page_on_audits_says_what_each_measure_needs() -> None:
 
 @pytest.mark.slow
 @page
-def test_every_command_does_what_the_page_says(page: Path, tmp_path: Path) -> None:
+def test_every_command_and_every_program_of_a_page_works(page: Path, tmp_path: Path) -> None:
     """In a folder of its own, with the files that the page names; ``helpers_docs`` says which are made smaller."""
     (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     environment = {
@@ -131,17 +132,19 @@ def test_every_command_does_what_the_page_says(page: Path, tmp_path: Path) -> No
         "OMP_NUM_THREADS": "1",
     }
     for name, text in files(page).items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
     for block in blocks(page):
         runs = [each for line in block.lines for each in line.split(" && ")] if block.language == "sh" else []
         shell = [command for each in runs if (command := as_run(each)) is not None]
-        for command in [["bash", "-euo", "pipefail", "-c", each] for each in shell] + _programs(block):
+        for command in [["bash", "-euo", "pipefail", "-c", each] for each in shell] + _programs(block, page):
             result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
             allowed = (0, 3) if "--fail-if" in command[-1] else (0,)
             assert result.returncode in allowed, f"{command[-1]}\n{result.stdout}\n{result.stderr}"
 
 
-def _programs(block: Block) -> list[list[str]]:
-    """Return how a block of Python is run that is no file of its own and no fragment."""
-    program = block.language == "python" and block.file is None and not block.fragment
+def _programs(block: Block, page: Path) -> list[list[str]]:
+    """Return how a block of Python is run that is no fragment, and that no command on the page runs."""
+    run = any(block.file in command for command in commands_on(page))
+    program = block.language == "python" and not block.fragment and not run
     return [[sys.executable, "-c", block.text]] if program else []
