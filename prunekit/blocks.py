@@ -198,8 +198,7 @@ class Source:
         path = ("populations", population, "checkpoints" if block.checkpoints else "predictions")
         with self.blaming(path):
             files = find_files(block.given, folder_of(self.node.nearest(path)))
-            if block.checkpoints:  # as predictions two members may well be alike
-                refuse_copies(files)
+            refuse_copies(files)
             return files
 
     @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from prunekit.errors import InputError
+from prunekit.errors import InputError, short
 
 KeyPath = tuple[str | int, ...]
 _MAXIMUM_NODES = 100_000  # aliases of aliases grow without bound
@@ -167,7 +167,7 @@ def _scalar(node: yaml.ScalarNode) -> str | int | float | bool | None:
 
 
 def _kind_of(node: Node) -> str:
-    return "a list" if isinstance(node.value, list) else f"{node.value!r}"
+    return "a list" if isinstance(node.value, list) else short(node.value)
 
 
 def merge(base: Node, over: Node, *, root: bool = True) -> Node:

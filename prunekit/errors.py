@@ -50,6 +50,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" (known: {', '.join(names[:_MOST])}{more})" if names else ""
 
 
+def short(value: object) -> str:
+    """Return ``value`` as Python writes it, on one line of at most 60 characters."""
+    shown = " ".join(repr(value).split())
+    return shown if len(shown) <= 60 else shown[:57] + "…"
+
+
 def describe_problem(problem: Any) -> str:
     """Return one of the errors that pydantic found, in our words: what was expected, and what was there instead."""
     kind, message, value = problem["type"], problem["msg"], problem["input"]
@@ -58,8 +64,7 @@ def describe_problem(problem: Any) -> str:
     if kind == "value_error":
         return str(problem["ctx"]["error"])
     if message.startswith("Input should be "):
-        shown = "nothing" if value is None else repr(value)
-        shown = shown if len(shown) <= 60 else shown[:57] + "…"
+        shown = "nothing" if value is None else short(value)
         expected = message.removeprefix("Input should be ").replace("equal to 0", "at least 0")
         return f"expected {expected.replace('greater than or at least', 'at least')}, not {shown}"
     if kind == "too_short":

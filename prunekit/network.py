@@ -106,6 +106,9 @@ def load_checkpoint(network: Network, backbone: Backbone, summary: DataSummary, 
     Raises InputError, naming the file, where it cannot be read or does not fit.
     """
     state = read_state_dict(path)
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise InputError(f"{path}: {name} holds values that are not finite (NaN or infinite)")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # what a classifier begins with does not matter
         classifier = backbone.classifier(summary.shape, len(summary.classes))

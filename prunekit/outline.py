@@ -206,7 +206,8 @@ def blueprint(study: Study) -> Network:
     """Return a network such as the members have, to look at."""
     from prunekit.network import build_network
 
-    return build_network(study.recipe.backbone, study.data, seed=0, weights=False)
+    with study.source.blaming(("model",)):
+        return build_network(study.recipe.backbone, study.data, seed=0, weights=False)
 
 
 def count_targets(study: Study, network: Network) -> dict[tuple[str, str], int]:

@@ -69,6 +69,9 @@ def read_predictions(path: Path) -> PredictionFile:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (ValueError, KeyError, EOFError, TypeError, NotImplementedError, BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
+    for name in table:
+        if len(table) == 1 and (separator := next((each for each in (";", "\t", "|") if each in name), None)):
+            raise InputError(f"{path}: its columns are separated by {separator!r}: expected commas")
     for name in REQUIRED:
         if name not in table:
             raise InputError(f"{path}: has no column {name!r}{did_you_mean(name, table.keys() - set(REQUIRED))}")

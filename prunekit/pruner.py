@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar, get_args
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from prunekit import masks as masking
 from prunekit import pruner_state
-from prunekit.errors import InputError, describe_problem, did_you_mean, warn_caller
-from prunekit.protocols import Criterion, Plugin, PruningContext, Schedule, TargetSelection, Within
+from prunekit.errors import InputError, describe_problem, did_you_mean, short, warn_caller
+from prunekit.protocols import Criterion, Plugin, PruningContext, Schedule, Target, TargetSelection, Within
 from prunekit.ranks import Ranks
 from prunekit.registry import registry
 from prunekit.seeds import derive
@@ -85,7 +85,7 @@ class Pruner:
     ) -> None:
         self._model, self._group = unwrapped(model), group_of(model)
         if optimizer is not None and not isinstance(optimizer, torch.optim.Optimizer):
-            raise InputError(f"the optimizer is {optimizer!r}: expected a torch.optim.Optimizer")
+            raise InputError(f"the optimizer is {short(optimizer)}: expected a torch.optim.Optimizer")
         if within not in get_args(Within):
             raise InputError(f"there is no within {within!r}" + did_you_mean(str(within), get_args(Within)))
         for name, value, least in (
@@ -94,8 +94,9 @@ class Pruner:
             ("iteration", iteration, 0),
             ("seed", seed, 0),
         ):
-            if value is not None and value < least:
-                raise InputError(f"{name} is {value}: expected at least {least}")
+            if value is not None and not (isinstance(value, int) and value >= least):
+                whole = "" if isinstance(value, int) else "a whole number, "
+                raise InputError(f"{name} is {short(value)}: expected {whole}at least {least}")
         self.schedule = _plugin(Schedule, schedule, schedule_options)  # type: ignore[type-abstract]
         self.criterion = _plugin(Criterion, criterion, {})  # type: ignore[type-abstract]
         self.within = within
@@ -259,7 +260,7 @@ class Pruner:
         context = PruningContext(self._model, self.targets, draws, self._loss, self._batches, ranks)
         kept = {name for name, mask in self.masks.items() if mask.any()}
         with self._naming(self.criterion, InputError):
-            with undisturbed(self._model), _seeded(self._model, seed), eagerly():
+            with undisturbed(self._model), _seeded(self._model, seed), eagerly(), _unchanged(self.targets):
                 scores: object = self.criterion.scores(context)
             if not isinstance(scores, Mapping):
                 raise InputError(f"gave {type(scores).__name__}: expected a mapping of target names to tensors")
@@ -276,6 +277,20 @@ class Pruner:
             yield
         except kind as error:
             raise InputError(f"{plugin.kind} {plugin.name}: {error}") from error
+
+
+@contextmanager
+def _unchanged(targets: Sequence[Target]) -> Iterator[None]:
+    """Raise InputError where the weights of targets are others afterwards. Their sums tell."""
+    before = _sums(targets)
+    yield
+    if others := [target.name for target, old, new in zip(targets, before, _sums(targets), strict=True) if old != new]:
+        raise InputError(f"changed the weights of {others[0]}: it has to work on a copy, or put them back")
+
+
+def _sums(targets: Sequence[Target]) -> list[str]:
+    """Return a number for the weights of each target, as text: of what is no number, too."""
+    return [str(target.parameter.detach().sum().item()) for target in targets]
 
 
 @contextmanager

@@ -83,12 +83,12 @@ class Progress:
         """Return the iteration that ``time`` names in this stage; a share is rounded to the nearest iteration."""
         if time.percent is not None:
             if self.total is None:
-                raise ValueError(f"{time} is a share of a stage of unknown length: say how many iterations it has")
+                raise ValueError(f"{time} is a share of a stage of unknown length: say how long it is (iterations=)")
             return round(self.total * time.percent / 100)
         epochs = time.epochs * self._epoch_length(str(time)) if time.epochs else 0
         return epochs + time.iterations
 
     def _epoch_length(self, asked_by: str) -> int:
         if self.iterations_per_epoch is None:
-            raise ValueError(f"{asked_by} counts epochs of unknown length: say how many iterations one has")
+            raise ValueError(f"{asked_by} counts epochs of unknown length: say how long one is (iterations_per_epoch=)")
         return self.iterations_per_epoch

@@ -19,6 +19,8 @@ _ORIGINAL, _MASK = "_orig", "_mask"
 _OPTIONAL = "num_batches_tracked"
 """Checkpoints older than torch 0.4.1 have none, and torch loads them all the same."""
 _SHOWN = 3
+_OF_HEAD = 2
+"""Parameters that depend on the number of classes: weight and bias of the last layer."""
 
 
 def state_of(model: nn.Module) -> dict[str, Tensor]:
@@ -113,7 +115,7 @@ def _hint(missing: list[str], unexpected: list[str], shapes: Mapping[str, tuple[
         if prefix and {prefix + name for name in shorter} <= {*longer}:
             return f": only the {whose} names begin with {prefix!r}"
     counts = {(a[0], b[0]) for a, b in shapes.values() if a and b and a[1:] == b[1:]}
-    if len(counts) == 1 and not missing and not unexpected:
+    if len(counts) == 1 and len(shapes) <= _OF_HEAD and not missing and not unexpected:
         ((given, own),) = counts
         return f": {given} classes in the file, {own} in the model?"
     return ""

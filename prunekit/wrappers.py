@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -11,7 +12,7 @@ from torch.distributed import ProcessGroup
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
-from prunekit.errors import InputError
+from prunekit.errors import InputError, short
 
 COMPILED = "_orig_mod"
 """Where the wrapper of torch.compile, whose class is slow to import, keeps the model."""
@@ -20,8 +21,13 @@ COMPILED = "_orig_mod"
 def unwrapped(model: nn.Module) -> nn.Module:
     """Return the model itself, out of any nesting of wrappers. Raises InputError where it is none."""
     if not isinstance(model, nn.Module):
-        raise InputError(f"the model is {model!r}: expected a torch.nn.Module")
+        raise InputError(_no_model(model))
     return _layers(model)[-1]
+
+
+def _no_model(value: object) -> str:
+    what = "a state dict" if isinstance(value, Mapping) else short(value)
+    return f"the model is {what}: expected a torch.nn.Module"
 
 
 def group_of(model: nn.Module) -> ProcessGroup | None:

@@ -104,12 +104,12 @@ def test_what_the_files_do_not_allow_is_left_out_and_named(folder):
 
 
 def test_unlabelled_examples_have_no_label_in_the_file_of_examples(folder):
-    for path in folder.glob("*.csv"):
-        write(path, predictions(0, 0.2))
+    for i, path in enumerate(sorted(folder.glob("*.csv"))):
+        write(path, predictions(i, 0.2))
     prunekit.run("audit.yaml")
     assert prunekit_command("report", "--examples", "all.csv", "--html", "all.html").exit_code == 0
     assert '"labelled":false' in Path("all.html").read_text()
-    assert Path("all.csv").read_text().splitlines()[1].startswith('"id00",,"dense",0,"0"')
+    assert Path("all.csv").read_text().splitlines()[1].startswith('"id00",,"dense",0,"')
 
 
 def test_one_dense_and_one_pruned_model_say_what_cannot_be_concluded(folder):
@@ -148,6 +148,21 @@ def test_what_is_stored_is_not_read_in_again_and_a_changed_file_is(folder):
     assert prunekit.run("audit.yaml").done == 0
     write(folder / "dense-0.csv", predictions(7, 0.1), "confidence", "label")
     assert prunekit.run("audit.yaml").done == 1
+
+
+def test_a_copy_of_a_member_is_refused(folder):
+    (folder / "dense-3.csv").write_bytes((folder / "dense-0.csv").read_bytes())
+    with pytest.raises(
+        InputError, match=r"dense-3\.csv holds the same as dense-0\.csv: a member would be counted twice"
+    ):
+        resolve(load("audit.yaml"))
+
+
+def test_a_class_that_no_example_is_of_is_named(folder):
+    text = (folder / "dense-1.csv").read_text()
+    (folder / "dense-1.csv").write_text(text.replace("id07,", "id07,3.5,", 1).replace("id07,3.5,3", "id07,3.5", 1))
+    prunekit.run("audit.yaml")
+    assert "no example is of the class '3.5', which members of dense predict" in load_study(Path("runs")).notes
 
 
 def test_other_files_make_another_study(folder):
@@ -205,9 +220,9 @@ def test_with_data_the_ids_are_those_of_its_images_and_the_labels_its_own(folder
     from prunekit.stages import plugin
 
     test = plugin("dataset", "digits", registry).load().test
-    for path in folder.glob("*.csv"):
+    for i, path in enumerate(sorted(folder.glob("*.csv"))):
         rows = [f"{example},{label}" for example, label in zip(test.ids, test.labels, strict=True)]
-        path.write_text("\n".join(["example_id,prediction", *reversed(rows)]) + "\n")
+        path.write_text("\n".join(["example_id,prediction", *rows[i:], *rows[:i]]) + "\n")
     Path("audit.yaml").write_text(DATA)
     prunekit.run("audit.yaml")
     study = load_study(Path("runs"))

@@ -115,6 +115,7 @@ def test_columns_that_say_nothing_here_are_named(tmp_path):
 
 
 REFUSED = {
+    "m.csv: its columns are separated by ';': expected commas": "example_id;prediction\n a;0\n",
     "m.csv: has no column 'prediction' (did you mean 'predicted'?)": "example_id,predicted\n a,0\n",
     "m.csv: has no column 'example_id' (did you mean 'exampleid'?)": "exampleid,prediction\n a,0\n",
     "m.csv: holds no example": "example_id,prediction\n",

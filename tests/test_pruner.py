@@ -340,3 +340,25 @@ def test_pruned_weights_are_zero_before_they_are_scored() -> None:
         model[4].weight.add_(1)  # an optimiser step that moves everything
     pruner.step()
     assert seen == [0, 114]
+
+
+def test_a_criterion_that_changes_weights_is_refused_before_anything_is_pruned():
+    from prunekit import Criterion, InputError
+
+    class Careless(Criterion):
+        """Forgets that detached tensors share memory."""
+
+        def scores(self, context):
+            return {target.name: target.parameter.detach().abs_() for target in context.targets}
+
+    model = nn.Linear(8, 4)
+    with pytest.raises(InputError, match="criterion Careless: changed the weights of weight: it has to work on a copy"):
+        Pruner(model, criterion=Careless(), sparsity=0.5)
+    assert not (model.weight == 0).any()
+
+
+def test_weights_that_are_no_numbers_are_no_change():
+    model = nn.Linear(8, 4)
+    with torch.no_grad():
+        model.weight[0, 0] = torch.inf
+    assert Pruner(model, criterion="random", sparsity=0.5).sparsity == 0.5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import re
 import sys
 import sysconfig
 from pathlib import Path
@@ -28,7 +29,7 @@ class Imported(Normalised):
 
     whole: ClassVar[bool] = True
 
-    target: str = Field(alias="import", pattern=r"^[\w.]+:\w+$")
+    target: str = Field(alias="import")
     """``module:function``; a class is one, too."""
     arguments: dict[str, Any] = {}
     """What the function is called with."""
@@ -47,6 +48,8 @@ class Imported(Normalised):
     @field_validator("target")
     @classmethod
     def _found(cls, value: str) -> str:
+        if not re.fullmatch(r"[\w.]+:\w+", value):
+            raise ValueError(f"expected module:function, such as my_package.models:build, not {value!r}")
         _find(value)
         return value
 

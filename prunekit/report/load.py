@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from prunekit.comparison import Comparison
@@ -144,7 +145,11 @@ def _load(store: Store, plan: dict[str, Any], measures: list[Measure], known: Re
             if {each["reference"], each["pruned"]} <= populations.keys()
         ],
         measures=[measure for measure in measures if measure.name not in left_out],
-        notes=[*_notes(plan, records, shown), *_left_out_notes(left_out)],
+        notes=[
+            *_notes(plan, records, shown),
+            *(_stray_notes(plan, classes, examples["label"], stored) if labelled else ()),
+            *_left_out_notes(left_out),
+        ],
         readings=plan.get("readings", []),
         places=places,
         about=_about(store, plan, records, seeds),
@@ -206,6 +211,17 @@ def _left_out(
             )
 
 
+def _stray_notes(
+    plan: dict[str, Any], classes: Sequence[str], labels: NDArray[Any], stored: Mapping[str, StoredColumns]
+) -> Iterator[str]:
+    """Yield a note per class that no example is of and that was read from predictions: it may be none at all."""
+    if plan["data"].get("images", True):
+        return
+    for number in sorted(set(range(len(classes))) - set(labels.tolist())):
+        said = [name for name, columns in stored.items() if (columns["prediction"] == number).any()]
+        yield f"no example is of the class {classes[number]!r}, which members of {' and '.join(said)} predict"
+
+
 def _left_out_notes(left_out: Mapping[str, str]) -> Iterator[str]:
     """Yield a note per reason."""
     for reason in dict.fromkeys(left_out.values()):
@@ -222,7 +238,7 @@ def _about(store: Store, plan: dict[str, Any], records: Records, seeds: list[int
     return About(
         description=plan["description"],
         recipe=recipe,
-        model="" if model is None else model if isinstance(model, str) else model["name"],
+        model="" if model is None else model if isinstance(model, str) else model.get("import", model["name"]),
         seeds=tuple(seeds),
         machines=tuple(
             f"{device} {name}, torch {torch}, prunekit {prunekit}"
