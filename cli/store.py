@@ -58,7 +58,7 @@ def list_(stages: bool = False, layout: str = "table", out: Path | None = None) 
 @click.option("--unused", is_flag=True, help="Whatever no study needs: results, checkpoints, files half written.")
 @click.option("--older-than", metavar="AGE", help="Only what was not written since: 12h, 30d, 8w.")
 @click.option("--dry-run", is_flag=True, help="Show what would be deleted, and delete nothing.")
-@click.option("--force", is_flag=True, help="Delete a KEY even where a study needs it: it is made again when run.")
+@click.option("--force", is_flag=True, help="Delete what a study needs, or may need: it is made again when run.")
 @_FORMAT
 @_OUT
 def delete(

@@ -136,8 +136,8 @@ def plan_deletion(
     """Return what is to be deleted: studies, and results by key, both by ``names``; and all that no study needs.
 
     With a study goes what nothing else needs. ``older_than`` (seconds) leaves what was written since. ``force`` deletes
-    results by key even where a study needs them, and unused ones even where a damaged plan does not tell what it needs.
-    Raises InputError where a name is not known, or names what is needed or at work.
+    results by key even where a study needs them, and any even where a damaged plan does not tell what it needs. Raises
+    InputError where a name is not known, or names what is needed or at work, or where a plan that stays is damaged.
     """
     stock = take_stock(store)
     studies, keys = _named(store, stock, names)
@@ -153,8 +153,9 @@ def plan_deletion(
             raise InputError(f"{key[:12]}: {_users(stock, key)} need it: --force deletes it all the same")
     wanted = {key for study in studies for key in study.keys & stock.results.keys()} - needed | set(keys)
     if unused:
-        _refuse_damaged(stock, studies, force)
         wanted |= stock.results.keys() - needed
+    if wanted and not force:
+        _refuse_damaged(stock, studies)
     left = {key: reason for key in wanted if (reason := _reason_to_keep(store, stock, stock.results[key], before))}
     drafts = list(_drafts(store, stock, wanted)) if unused else []
     results = sorted(wanted - left.keys())
@@ -250,13 +251,13 @@ def _reason_to_keep(store: Store, stock: Inventory, result: StoredResult, before
     return "written since" if result.changed > before else None
 
 
-def _refuse_damaged(stock: Inventory, studies: Sequence[StoredStudy], force: bool) -> None:
-    """Raise InputError where nobody can tell what is unused."""
+def _refuse_damaged(stock: Inventory, studies: Sequence[StoredStudy]) -> None:
+    """Raise InputError where nobody can tell what a study needs that stays, when ``studies`` go."""
     for study in stock.studies.values():
-        if study.plan is None and study not in studies and not force:
+        if study.plan is None and study not in studies:
             raise InputError(
-                f"{study.identity}: its plan is damaged, so what it needs cannot be told: run its recipe again, or"
-                f" delete it (`prunekit store delete {study.identity}`)"
+                f"{study.identity}: its plan is damaged, so what it needs cannot be told: run its recipe again, delete"
+                f" it (`prunekit store delete {study.identity}`), or say --force"
             )
 
 

@@ -173,6 +173,29 @@ def test_nothing_is_called_unused_while_a_plan_is_damaged(store: Store) -> None:
     assert delete(store, unused=True).results == sorted([key("old"), key("b0")])
 
 
+def test_no_result_goes_that_a_study_may_need_whose_plan_is_damaged(store: Store) -> None:
+    (store.study_folder("two-bbbbbbbb") / "study.json").write_text("{")
+    for name in ("one", key("old")):
+        assert "two-bbbbbbbb: its plan is damaged" in refused(store, [name])
+    assert list(take_stock(store).studies) == ["one-aaaaaaaa", "two-bbbbbbbb"]
+    assert left(store) == {"d0", "d1", "a0", "b0", "old"}
+    delete(store, ["one", "two"])
+    assert left(store) == {"b0", "old"}
+
+
+def test_where_a_plan_is_damaged_force_deletes_all_the_same(store: Store) -> None:
+    (store.study_folder("two-bbbbbbbb") / "study.json").write_text("{")
+    delete(store, ["one"], force=True)
+    assert left(store) == {"b0", "old"}
+
+
+def test_of_two_studies_with_damaged_plans_each_can_be_deleted(store: Store) -> None:
+    for identity in ("one-aaaaaaaa", "two-bbbbbbbb"):
+        (store.study_folder(identity) / "study.json").write_text("{")
+    delete(store, ["one"])
+    assert list(take_stock(store).studies) == ["two-bbbbbbbb"]
+
+
 def test_unknown_and_ambiguous_names_are_refused(store: Store, tmp_path: Path) -> None:
     assert "no study or key is called 'tow' (did you mean 'two'?)" in refused(store, ["one", "tow"])
     assert "no study or key is called" in refused(store, [key("old")[:7]])
