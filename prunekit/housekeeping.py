@@ -6,6 +6,7 @@ import re
 import shutil
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,7 @@ from prunekit.store import DamagedError, Store
 
 SHORTEST_KEY = 8
 """Characters of a key that must be said at least."""
+_GONE = "deleted-"
 _SECONDS = {"h": 3600, "d": 86400, "w": 7 * 86400}
 
 
@@ -183,21 +185,29 @@ def delete(
     force: bool = False,
 ) -> Deletion:
     """Delete what :func:`plan_deletion` returns, and return it. Whatever goes vanishes as a whole, or not at all."""
-    gone = store.root / "deleted"
     if not store.root.is_dir():
         take_stock(store)  # which refuses it
     with alone(store):
+        for left in store.root.glob(f"{_GONE}*"):  # by a deletion that was killed, or that is still at it
+            _remove(left)
         deletion = plan_deletion(store, names, unused=unused, older_than=older_than, force=force)
         folders = [store.study_folder(identity) for identity in deletion.studies]  # first, as they name the results
         for key in deletion.results:
             folders += [store.root / "observations" / key, store.stage_folder(key)]
+        gone = store.root / f"{_GONE}{uuid4().hex}"
+        gone.mkdir()
         for path in [*folders, *deletion.drafts]:
             if path.exists():
-                gone.mkdir(exist_ok=True)
                 path.rename(gone / uuid4().hex)
-    if gone.exists():  # perhaps with what a process left that was killed here
-        shutil.rmtree(gone)
+    _remove(gone)
     return deletion
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder that nobody writes to; another process may be removing it too."""
+    while folder.exists():
+        with suppress(FileNotFoundError):
+            shutil.rmtree(folder)
 
 
 def _study(store: Store, path: Path) -> StoredStudy:

@@ -65,7 +65,7 @@ def left(store: Store) -> set[str]:
         {names[path.name] for path in (store.root / part).iterdir()} for part in ("stages", "observations")
     )
     assert stages == observed
-    assert not (store.root / "deleted").exists()
+    assert not list(store.root.glob("deleted*"))
     return stages
 
 
@@ -227,11 +227,25 @@ housekeeping.delete(Store(Path(sys.argv[1])), ["two"])
 def test_a_deletion_that_is_killed_leaves_nothing_half_deleted(store: Store) -> None:
     result = subprocess.run([sys.executable, "-c", KILLED, str(store.root)], check=False, timeout=60)
     assert result.returncode == -9
+    assert list(store.root.glob("deleted*"))
     assert list(take_stock(store).studies) == ["one-aaaaaaaa"]
     for folder in (*(store.root / "stages").iterdir(), *(store.root / "observations").iterdir()):
         assert len([path for path in folder.iterdir() if path.name != "lock"]) == 2
     delete(store, unused=True)
     assert left(store) == {"d0", "d1", "a0"}
+
+
+def test_a_deletion_may_begin_before_another_has_ended(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def another_first(folder: Path) -> None:
+        monkeypatch.setattr(housekeeping.shutil, "rmtree", rmtree)
+        assert delete(store, ["two"]).studies == ["two-bbbbbbbb"]
+        write_stage(store, "b1")
+        rmtree(folder)
+
+    rmtree = housekeeping.shutil.rmtree
+    monkeypatch.setattr(housekeeping.shutil, "rmtree", another_first)
+    assert delete(store, ["one"]).studies == ["one-aaaaaaaa"]
+    assert left(store) == {"b1", "old"}
 
 
 def test_the_command_lists_sizes_and_what_would_be_freed(store: Store) -> None:
