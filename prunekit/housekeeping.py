@@ -14,6 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 from prunekit.errors import InputError, did_you_mean
+from prunekit.files import stats, stats_within
 from prunekit.sharing import alone, at_work_now, is_held, lineages, lock_of_stage
 from prunekit.store import DamagedError, Store
 
@@ -110,10 +111,10 @@ def take_stock(store: Store) -> Inventory:
     if not any((store.root / part).is_dir() for part in ("studies", "stages", "observations")):
         raise InputError(f"{store.root}: there is no store: nothing was run there (name another folder with --out)")
     work = at_work_now(store)
-    plans = sorted(store.root.glob("studies/*/study.json"), key=lambda path: path.stat().st_mtime_ns)
+    studies = [_study(store, identity, changed) for identity, changed in store.studies().items()]
     keys = {folder.name for part in ("stages", "observations") for folder in (store.root / part).glob("*")}
     return Inventory(
-        studies={path.parent.name: _study(store, path) for path in plans},
+        studies={study.identity: study for study in studies if study is not None},
         results={key: _result(store, key) for key in sorted(keys)},
         busy=frozenset().union(*(each.keys | {each.study} for each in work)),
     )
@@ -197,7 +198,7 @@ def delete(
         gone = store.root / f"{_GONE}{uuid4().hex}"
         gone.mkdir()
         for path in [*folders, *deletion.drafts]:
-            if path.exists():
+            with suppress(FileNotFoundError):
                 path.rename(gone / uuid4().hex)
     _remove(gone)
     return deletion
@@ -210,29 +211,31 @@ def _remove(folder: Path) -> None:
             shutil.rmtree(folder)
 
 
-def _study(store: Store, path: Path) -> StoredStudy:
-    identity, changed = path.parent.name, path.stat().st_mtime
+def _study(store: Store, identity: str, changed: float) -> StoredStudy | None:
+    """Return a study; None where it has been deleted by now."""
     try:
         plan = store.find_plan(identity)
     except DamagedError:
-        plan = None
-    if plan is None:
         return StoredStudy(identity, changed, None, 0, 0)
+    if plan is None:
+        return None
     ends = [keys[-1] for block in plan["populations"].values() for keys in block["members"].values()]
     finished = sum(store.observation(key, plan["data"]["split"]).with_suffix(".json").exists() for key in ends)
     return StoredStudy(identity, changed, plan, len(ends), finished)
 
 
 def _result(store: Store, key: str) -> StoredResult:
-    folder, observed = store.stage_folder(key), store.root / "observations" / key
-    times = [path.stat().st_mtime for each in (folder, observed) if each.exists() for path in (each, *each.glob("*"))]
-    return StoredResult(key, _size_of(folder) + _size_of(observed), max(times, default=0), store.has_stage(key))
+    folders = (store.stage_folder(key), store.root / "observations" / key)
+    files = {path: found for folder in folders for path, found in stats_within(folder).items()}
+    size = sum(found.st_size for found in files.values())
+    changed = max((found.st_mtime for found in (files or stats(folders)).values()), default=0)
+    return StoredResult(key, size, changed, store.has_stage(key))
 
 
 def _size_of(path: Path) -> int:
     """Return the bytes of a file, or of all files in a folder; 0 where nothing is there."""
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
+    files = stats_within(path) if path.is_dir() else stats([path])
+    return sum(found.st_size for found in files.values())
 
 
 def _named(store: Store, stock: Inventory, names: Sequence[str]) -> tuple[list[StoredStudy], list[str]]:
@@ -304,11 +307,10 @@ def _drafts(store: Store, stock: Inventory, deleted: Collection[str]) -> Iterato
             key = folder.name
             if key in deleted or key in stock.busy or is_held(lock_of_stage(store, key)):
                 continue
-            yield from folder.glob(".*")
-            if part == "stages" and stock.results[key].finished:
-                yield from folder.glob("checkpoint*")
+            over = (".", "checkpoint") if part == "stages" and stock.results[key].finished else (".",)
+            yield from (path for path in stats_within(folder) if path.name.startswith(over))
     for folder in (store.root / "studies").glob("*"):
         if folder.name not in stock.studies and folder.name not in stock.busy:
             yield folder
         elif folder.name not in stock.busy:
-            yield from folder.glob(".*")
+            yield from (path for path in stats_within(folder) if path.name.startswith("."))

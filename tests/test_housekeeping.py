@@ -248,6 +248,41 @@ def test_a_deletion_may_begin_before_another_has_ended(store: Store, monkeypatch
     assert left(store) == {"b1", "old"}
 
 
+def vanish(path: Path, look: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a file be there until it is looked at for the time ``look``."""
+    looks = iter(range(look))
+    stat = Path.stat
+
+    def looked_at(self: Path, **options: Any) -> os.stat_result:
+        if self == path and next(looks, None) is None:
+            self.unlink(missing_ok=True)
+        return stat(self, **options)
+
+    monkeypatch.setattr(Path, "stat", looked_at)
+
+
+@pytest.mark.parametrize("look", range(4))
+def test_files_that_a_running_stage_takes_away_disturb_nobody(
+    store: Store, look: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = store.stage_folder(key("old")) / "checkpoint-1.safetensors"
+    path.write_bytes(b"x")
+    vanish(path, look, monkeypatch)
+    assert take_stock(store).size([key("old")]) in (125, 126)
+    assert delete(store, ["one"], unused=True).results == sorted([key("old"), key("a0")])
+
+
+@pytest.mark.parametrize("look", range(4))
+def test_a_study_may_be_deleted_while_others_are_looked_at(
+    store: Store, look: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vanish(store.study_folder("one-aaaaaaaa") / "study.json", look, monkeypatch)
+    assert store.find_study("two")["identity"] == "two-bbbbbbbb"
+    stock = take_stock(store)
+    assert list(stock.studies)[-1] == "two-bbbbbbbb"
+    assert all(study.plan is not None for study in stock.studies.values())
+
+
 def test_the_command_lists_sizes_and_what_would_be_freed(store: Store) -> None:
     shown = prunekit("store", "list", "--stages", "--out", store.root)
     lines = [line.split() for line in shown.stdout.splitlines()]
