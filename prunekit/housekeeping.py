@@ -228,7 +228,8 @@ def _result(store: Store, key: str) -> StoredResult:
     folders = (store.stage_folder(key), store.root / "observations" / key)
     files = {path: found for folder in folders for path, found in stats_within(folder).items()}
     size = sum(found.st_size for found in files.values())
-    changed = max((found.st_mtime for found in (files or stats(folders)).values()), default=0)
+    written = {path: found for path, found in files.items() if path.name != "lock"}  # which some write as they look
+    changed = max((found.st_mtime for found in (written or stats(folders)).values()), default=0)
     return StoredResult(key, size, changed, store.has_stage(key))
 
 

@@ -138,6 +138,16 @@ def test_what_was_written_since_stays(store: Store) -> None:
     assert list(take_stock(store).studies) == ["one-aaaaaaaa"]
 
 
+def test_a_result_is_as_old_as_what_was_written_of_it(store: Store) -> None:
+    stage = store.stage_folder(key("old"))
+    (stage / "lock").write_text("")  # new, as where whoever looks at it truncates it
+    assert take_stock(store).results[key("old")].changed == pytest.approx(time.time() - 40 * DAY, abs=60)
+    assert delete(store, unused=True, older_than=30 * DAY).results == [key("old")]
+    begun = store.stage_folder(key("begun"))
+    with store.locked(key("begun")):
+        assert take_stock(store).results[key("begun")].changed == begun.stat().st_mtime
+
+
 def test_what_a_process_is_at_is_never_deleted(store: Store) -> None:
     with at_work(store, "two-bbbbbbbb", [key("old"), key("b0")]):
         assert "two-bbbbbbbb is being run at the moment" in refused(store, ["two"], force=True)
