@@ -58,6 +58,7 @@ class StoredResult:
     changed: float
     """When it was written last, in seconds since 1970."""
     finished: bool
+    """Whether its stage is, or what was given as predictions was written."""
 
 
 @dataclass(frozen=True)
@@ -225,12 +226,13 @@ def _study(store: Store, identity: str, changed: float) -> StoredStudy | None:
 
 
 def _result(store: Store, key: str) -> StoredResult:
-    folders = (store.stage_folder(key), store.root / "observations" / key)
-    files = {path: found for folder in folders for path, found in stats_within(folder).items()}
+    stage, observed = store.stage_folder(key), store.root / "observations" / key
+    files = stats_within(stage) | stats_within(observed)
     size = sum(found.st_size for found in files.values())
     written = {path: found for path, found in files.items() if path.name != "lock"}  # which some write as they look
-    changed = max((found.st_mtime for found in (written or stats(folders)).values()), default=0)
-    return StoredResult(key, size, changed, store.has_stage(key))
+    changed = max((found.st_mtime for found in (written or stats([stage, observed])).values()), default=0)
+    predictions = not stage.exists() and any(path.suffix == ".json" for path in files)
+    return StoredResult(key, size, changed, predictions or store.has_stage(key))
 
 
 def _size_of(path: Path) -> int:

@@ -305,6 +305,17 @@ def test_the_command_lists_sizes_and_what_would_be_freed(store: Store) -> None:
     assert [(each["bytes"], each["freed_bytes"]) for each in body["studies"]] == [(375, 125), (375, 125)]
 
 
+def test_predictions_that_were_given_are_finished_once_their_record_is_there(store: Store) -> None:
+    store.save_observation(key("given"), "test", {"example_id": ["a"]}, {"seed": 4, "file": "m.csv"})
+    half = store.observation(key("half"), "test")
+    half.parent.mkdir()
+    half.write_bytes(b"x")
+    body = json.loads(prunekit("store", "list", "--stages", "--out", store.root, "--format", "json").stdout)
+    told = {each["key"]: (each["stage"], each["seed"], each["finished"]) for each in body["stages"]}
+    assert told[key("given")] == ("predictions", 4, True)
+    assert told[key("half")] == ("unfinished", None, False)
+
+
 def test_the_command_deletes_and_says_what(store: Store) -> None:
     assert prunekit("store", "delete", "one", "--dry-run", "--out", store.root).stdout.splitlines() == [
         "study one-aaaaaaaa",
