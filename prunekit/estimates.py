@@ -132,7 +132,7 @@ class Timings:
         self, member: Member, split: str, tasks: dict[str, tuple[str | None, float]], unknown: dict[str, None]
     ) -> None:
         def lacking(name: str | None) -> bool:
-            return not self._store.observation(member.key, split, name).with_suffix(".json").exists()
+            return not self._store.has_observation(member.key, split, name)
 
         rank = self._study.populations[member.population].members.index(member)
         if not any(lacking(name) for name in (None, *(name for _, name in self._observers(rank)))):

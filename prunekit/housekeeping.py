@@ -221,7 +221,7 @@ def _study(store: Store, identity: str, changed: float) -> StoredStudy | None:
     if plan is None:
         return None
     ends = [keys[-1] for block in plan["populations"].values() for keys in block["members"].values()]
-    finished = sum(store.observation(key, plan["data"]["split"]).with_suffix(".json").exists() for key in ends)
+    finished = sum(store.has_observation(key, plan["data"]["split"]) for key in ends)
     return StoredStudy(identity, changed, plan, len(ends), finished)
 
 

@@ -201,6 +201,10 @@ class Store:
         """Return the Parquet file of what a member says about a split; of the columns of one measure where given."""
         return self.root / "observations" / key / (f"{split}.{measure}.parquet" if measure else f"{split}.parquet")
 
+    def has_observation(self, key: str, split: str, measure: str | None = None) -> bool:
+        """Return whether an observation is finished, without looking into its files."""
+        return self.observation(key, split, measure).with_suffix(".json").exists()
+
     def check_observation(self, key: str, split: str, measure: str | None = None) -> dict[str, Any] | None:
         """Return the record of an observation, None where there is none. Raises DamagedError, naming the file."""
         return _checked(self.observation(key, split, measure).with_suffix(".json"))
