@@ -114,13 +114,14 @@ class Worker:
         member = self._member(task["seed"], task["parent"], weights=not isinstance(stage, GivenStage))
         context = StageContext(member_seed=task["seed"], ordinal=task["ordinal"], device=self.setup.device)
         outcome = self._outcome(key, member, stage, context, task)
+        updates = None if isinstance(stage, TrainStage) else len(outcome.updates)
         record = {
             "seed": task["seed"],
             "ordinal": task["ordinal"],
             "stage": task["stage"],
             "parent": task["parent"],
             "zeros": _zeros(member.network, outcome.masks),
-            "timed": {**watch.read(len(outcome.updates)), "at": self.circumstances},
+            "timed": {**watch.read(updates), "at": self.circumstances},
             "made_on": member.made_on,
         }
         if emptied := [name for name, mask in outcome.masks.items() if not mask.any()]:
@@ -248,7 +249,7 @@ class Worker:
                 self.store.save_observation(key, split, columns, {**record, **note, **timed}, name)
 
     def _timed(self, watch: Stopwatch, measure: str | None) -> dict[str, Any]:
-        return {"timed": {"seconds": watch.read(0)["seconds"], "measure": measure, "at": self.circumstances}}
+        return {"timed": {**watch.read(), "measure": measure, "at": self.circumstances}}
 
     def _observed(self, seed: int, key: str, member: _Member, split: Any) -> Any:
         """Return the member as measures see it, with the stages that it went through."""
