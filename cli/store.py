@@ -13,7 +13,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from prunekit.housekeeping import Deletion, Inventory
+    from prunekit.housekeeping import Deletion, Inventory, StoredResult
     from prunekit.store import Store
 
 _OUT = click.option(
@@ -58,7 +58,7 @@ def list_(stages: bool = False, layout: str = "table", out: Path | None = None) 
 @click.option("--unused", is_flag=True, help="Whatever no study needs: results, checkpoints, files half written.")
 @click.option("--older-than", metavar="AGE", help="Only what was not written since: 12h, 30d, 8w.")
 @click.option("--dry-run", is_flag=True, help="Show what would be deleted, and delete nothing.")
-@click.option("--force", is_flag=True, help="Delete a KEY even where a study needs it: it is made again when run.")
+@click.option("--force", is_flag=True, help="Delete what a study needs, or may need: it is made again when run.")
 @_FORMAT
 @_OUT
 def delete(
@@ -128,7 +128,7 @@ def _described(place: Store, stock: Inventory, stages: bool) -> dict[str, Any]:
         body["stages"] = [
             {
                 "key": result.key,
-                **_stage(place, result.key),
+                **_stage(place, result),
                 "finished": result.finished,
                 "bytes": result.size,
                 "age_seconds": round(time.time() - result.changed),
@@ -139,16 +139,20 @@ def _described(place: Store, stock: Inventory, stages: bool) -> dict[str, Any]:
     return body
 
 
-def _stage(place: Store, key: str) -> dict[str, Any]:
-    """Return what is recorded of a stage; that it is damaged, or not finished."""
+def _stage(place: Store, result: StoredResult) -> dict[str, Any]:
+    """Return what is recorded of a stage; that it is damaged, not finished, or predictions in place of a member."""
+    from prunekit.outline import SPLIT
     from prunekit.store import DamagedError
 
+    if not result.finished:
+        return {"stage": "unfinished", "seed": None}
     try:
-        record = place.find_stage(key) if place.has_stage(key) else None
+        if not place.has_stage(result.key):
+            record = place.find_observation(result.key, SPLIT) or {}
+            return {"stage": "predictions", "seed": record.get("seed")}
+        record = place.find_stage(result.key)
     except DamagedError:
         return {"stage": "damaged", "seed": None}
-    if record is None:
-        return {"stage": "unfinished", "seed": None}
     kinds = {"objective": "train", "schedule": "prune", "rewind": "rewind", "checkpoints": "given"}
     key, kind = next((key, kind) for key, kind in kinds.items() if key in record["stage"])
     of = record["stage"][key]

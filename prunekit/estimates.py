@@ -51,14 +51,19 @@ class Stopwatch:
         self._laps.append(now - self._last)
         self._last = now
 
-    def read(self, updates: int) -> dict[str, float]:
-        """Return ``seconds``, those of a ``unit`` (an epoch, else one of the pruning updates), and the ``rest``."""
+    def read(self, updates: int | None = None) -> dict[str, float]:
+        """Return ``seconds``, those of a ``unit`` and the ``rest``; seconds alone where no unit was measured.
+
+        A unit is an epoch; where a stage has none, one of its ``updates``.
+        """
         seconds = time.monotonic() - self._begun
         if self._laps:
             unit = statistics.median_low(self._laps)  # the first epoch of a process takes longer
             units = len(self._laps)
-        else:
+        elif updates is not None:
             unit, units = (seconds / updates, updates) if updates else (0.0, 0)
+        else:
+            return {"seconds": round(seconds, 4)}
         named = {"seconds": seconds, "unit": unit, "rest": max(0.0, seconds - units * unit)}
         return {name: round(value, 4) for name, value in named.items()}
 
@@ -132,7 +137,7 @@ class Timings:
         self, member: Member, split: str, tasks: dict[str, tuple[str | None, float]], unknown: dict[str, None]
     ) -> None:
         def lacking(name: str | None) -> bool:
-            return not self._store.observation(member.key, split, name).with_suffix(".json").exists()
+            return not self._store.has_observation(member.key, split, name)
 
         rank = self._study.populations[member.population].members.index(member)
         if not any(lacking(name) for name in (None, *(name for _, name in self._observers(rank)))):
@@ -148,7 +153,8 @@ class Timings:
         found: dict[str, list[tuple[Path, dict[str, float]]]] = {}
         for path in self._store.root.glob("stages/*/stage.json"):
             record = self._measured(self._store.find_stage, path.parent.name)
-            for kind in _kinds(record["stage"]) if record else ():
+            measured = "unit" in record.get("timed", {})  # not where a run went on after the last epoch
+            for kind in _kinds(record["stage"]) if measured else ():
                 found.setdefault(kind, []).append((path, record["timed"]))
         return found
 

@@ -6,6 +6,7 @@ import re
 import shutil
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,11 +14,13 @@ from typing import Any
 from uuid import uuid4
 
 from prunekit.errors import InputError, did_you_mean
+from prunekit.files import stats, stats_within
 from prunekit.sharing import alone, at_work_now, is_held, lineages, lock_of_stage
 from prunekit.store import DamagedError, Store
 
 SHORTEST_KEY = 8
 """Characters of a key that must be said at least."""
+_GONE = "deleted-"
 _SECONDS = {"h": 3600, "d": 86400, "w": 7 * 86400}
 
 
@@ -55,6 +58,7 @@ class StoredResult:
     changed: float
     """When it was written last, in seconds since 1970."""
     finished: bool
+    """Whether its stage is, or what was given as predictions was written."""
 
 
 @dataclass(frozen=True)
@@ -108,10 +112,10 @@ def take_stock(store: Store) -> Inventory:
     if not any((store.root / part).is_dir() for part in ("studies", "stages", "observations")):
         raise InputError(f"{store.root}: there is no store: nothing was run there (name another folder with --out)")
     work = at_work_now(store)
-    plans = sorted(store.root.glob("studies/*/study.json"), key=lambda path: path.stat().st_mtime_ns)
+    studies = [_study(store, identity, changed) for identity, changed in store.studies().items()]
     keys = {folder.name for part in ("stages", "observations") for folder in (store.root / part).glob("*")}
     return Inventory(
-        studies={path.parent.name: _study(store, path) for path in plans},
+        studies={study.identity: study for study in studies if study is not None},
         results={key: _result(store, key) for key in sorted(keys)},
         busy=frozenset().union(*(each.keys | {each.study} for each in work)),
     )
@@ -136,8 +140,8 @@ def plan_deletion(
     """Return what is to be deleted: studies, and results by key, both by ``names``; and all that no study needs.
 
     With a study goes what nothing else needs. ``older_than`` (seconds) leaves what was written since. ``force`` deletes
-    results by key even where a study needs them, and unused ones even where a damaged plan does not tell what it needs.
-    Raises InputError where a name is not known, or names what is needed or at work.
+    results by key even where a study needs them, and any even where a damaged plan does not tell what it needs. Raises
+    InputError where a name is not known, or names what is needed or at work, or where a plan that stays is damaged.
     """
     stock = take_stock(store)
     studies, keys = _named(store, stock, names)
@@ -153,8 +157,9 @@ def plan_deletion(
             raise InputError(f"{key[:12]}: {_users(stock, key)} need it: --force deletes it all the same")
     wanted = {key for study in studies for key in study.keys & stock.results.keys()} - needed | set(keys)
     if unused:
-        _refuse_damaged(stock, studies, force)
         wanted |= stock.results.keys() - needed
+    if wanted and not force:
+        _refuse_damaged(stock, studies)
     left = {key: reason for key in wanted if (reason := _reason_to_keep(store, stock, stock.results[key], before))}
     drafts = list(_drafts(store, stock, wanted)) if unused else []
     results = sorted(wanted - left.keys())
@@ -182,46 +187,58 @@ def delete(
     force: bool = False,
 ) -> Deletion:
     """Delete what :func:`plan_deletion` returns, and return it. Whatever goes vanishes as a whole, or not at all."""
-    gone = store.root / "deleted"
     if not store.root.is_dir():
         take_stock(store)  # which refuses it
     with alone(store):
+        for left in store.root.glob(f"{_GONE}*"):  # by a deletion that was killed, or that is still at it
+            _remove(left)
         deletion = plan_deletion(store, names, unused=unused, older_than=older_than, force=force)
         folders = [store.study_folder(identity) for identity in deletion.studies]  # first, as they name the results
         for key in deletion.results:
             folders += [store.root / "observations" / key, store.stage_folder(key)]
+        gone = store.root / f"{_GONE}{uuid4().hex}"
+        gone.mkdir()
         for path in [*folders, *deletion.drafts]:
-            if path.exists():
-                gone.mkdir(exist_ok=True)
+            with suppress(FileNotFoundError):
                 path.rename(gone / uuid4().hex)
-    if gone.exists():  # perhaps with what a process left that was killed here
-        shutil.rmtree(gone)
+    _remove(gone)
     return deletion
 
 
-def _study(store: Store, path: Path) -> StoredStudy:
-    identity, changed = path.parent.name, path.stat().st_mtime
+def _remove(folder: Path) -> None:
+    """Remove a folder that nobody writes to; another process may be removing it too."""
+    while folder.exists():
+        with suppress(FileNotFoundError):
+            shutil.rmtree(folder)
+
+
+def _study(store: Store, identity: str, changed: float) -> StoredStudy | None:
+    """Return a study; None where it has been deleted by now."""
     try:
         plan = store.find_plan(identity)
     except DamagedError:
-        plan = None
-    if plan is None:
         return StoredStudy(identity, changed, None, 0, 0)
+    if plan is None:
+        return None
     ends = [keys[-1] for block in plan["populations"].values() for keys in block["members"].values()]
-    finished = sum(store.observation(key, plan["data"]["split"]).with_suffix(".json").exists() for key in ends)
+    finished = sum(store.has_observation(key, plan["data"]["split"]) for key in ends)
     return StoredStudy(identity, changed, plan, len(ends), finished)
 
 
 def _result(store: Store, key: str) -> StoredResult:
-    folder, observed = store.stage_folder(key), store.root / "observations" / key
-    times = [path.stat().st_mtime for each in (folder, observed) if each.exists() for path in (each, *each.glob("*"))]
-    return StoredResult(key, _size_of(folder) + _size_of(observed), max(times, default=0), store.has_stage(key))
+    stage, observed = store.stage_folder(key), store.root / "observations" / key
+    files = stats_within(stage) | stats_within(observed)
+    size = sum(found.st_size for found in files.values())
+    written = {path: found for path, found in files.items() if path.name != "lock"}  # which some write as they look
+    changed = max((found.st_mtime for found in (written or stats([stage, observed])).values()), default=0)
+    predictions = not stage.exists() and any(path.suffix == ".json" for path in files)
+    return StoredResult(key, size, changed, predictions or store.has_stage(key))
 
 
 def _size_of(path: Path) -> int:
     """Return the bytes of a file, or of all files in a folder; 0 where nothing is there."""
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
+    files = stats_within(path) if path.is_dir() else stats([path])
+    return sum(found.st_size for found in files.values())
 
 
 def _named(store: Store, stock: Inventory, names: Sequence[str]) -> tuple[list[StoredStudy], list[str]]:
@@ -250,13 +267,13 @@ def _reason_to_keep(store: Store, stock: Inventory, result: StoredResult, before
     return "written since" if result.changed > before else None
 
 
-def _refuse_damaged(stock: Inventory, studies: Sequence[StoredStudy], force: bool) -> None:
-    """Raise InputError where nobody can tell what is unused."""
+def _refuse_damaged(stock: Inventory, studies: Sequence[StoredStudy]) -> None:
+    """Raise InputError where nobody can tell what a study needs that stays, when ``studies`` go."""
     for study in stock.studies.values():
-        if study.plan is None and study not in studies and not force:
+        if study.plan is None and study not in studies:
             raise InputError(
-                f"{study.identity}: its plan is damaged, so what it needs cannot be told: run its recipe again, or"
-                f" delete it (`prunekit store delete {study.identity}`)"
+                f"{study.identity}: its plan is damaged, so what it needs cannot be told: run its recipe again, delete"
+                f" it (`prunekit store delete {study.identity}`), or say --force"
             )
 
 
@@ -293,11 +310,10 @@ def _drafts(store: Store, stock: Inventory, deleted: Collection[str]) -> Iterato
             key = folder.name
             if key in deleted or key in stock.busy or is_held(lock_of_stage(store, key)):
                 continue
-            yield from folder.glob(".*")
-            if part == "stages" and stock.results[key].finished:
-                yield from folder.glob("checkpoint*")
+            over = (".", "checkpoint") if part == "stages" and stock.results[key].finished else (".",)
+            yield from (path for path in stats_within(folder) if path.name.startswith(over))
     for folder in (store.root / "studies").glob("*"):
         if folder.name not in stock.studies and folder.name not in stock.busy:
             yield folder
         elif folder.name not in stock.busy:
-            yield from folder.glob(".*")
+            yield from (path for path in stats_within(folder) if path.name.startswith("."))

@@ -122,7 +122,7 @@ def _observed(study: Study, store: Store, population: Population, member: Member
     measures = [] if study.is_predicted(population.name) else study.recipe.measures
     rank = population.members.index(member)
     names = [None, *(name for _, name in observers(measures, rank, study.source.registry))]
-    return all(store.observation(member.key, SPLIT, name).exists() for name in names)
+    return all(store.has_observation(member.key, SPLIT, name) for name in names)
 
 
 def describe(study: Study) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from prunekit.errors import InputError, did_you_mean
-from prunekit.files import write_whole
+from prunekit.files import stats, write_whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,9 +78,8 @@ class Store:
         """Return the store under ``root``, made if need be. Raises InputError where it cannot be written to."""
         try:
             root.mkdir(parents=True, exist_ok=True)
-            probe = root / f".writable-{os.getpid()}"
-            probe.write_bytes(b"")
-            probe.unlink()
+            with TemporaryFile(dir=root):
+                pass
         except OSError as error:
             raise InputError(
                 f"{root}: cannot write results there: {error.strerror} (choose another folder with --out)"
@@ -101,7 +101,7 @@ class Store:
         return _checked(self.stage_folder(key) / "stage.json")
 
     def save_stage(self, key: str, stage: StoredStage, history: Any) -> None:
-        """Write a finished stage and forget its checkpoint."""
+        """Write a finished stage and forget its checkpoint. Whoever writes it holds it: see :meth:`locked`."""
         from safetensors.torch import save
 
         folder = self.stage_folder(key)
@@ -114,7 +114,7 @@ class Store:
             if tensors:
                 files[name] = save(_separate(tensors))
         _publish(folder / "stage.json", files, stage.record)
-        drafts = folder.glob(".*")  # of processes that were killed as they wrote
+        drafts = folder.glob(".*")  # of processes that were killed as they wrote: nobody else holds the stage
         for file in [*folder.glob("checkpoint-*.safetensors"), folder / "checkpoint.json", *drafts]:
             file.unlink(missing_ok=True)
 
@@ -201,6 +201,10 @@ class Store:
         """Return the Parquet file of what a member says about a split; of the columns of one measure where given."""
         return self.root / "observations" / key / (f"{split}.{measure}.parquet" if measure else f"{split}.parquet")
 
+    def has_observation(self, key: str, split: str, measure: str | None = None) -> bool:
+        """Return whether an observation is finished, without looking into its files."""
+        return self.observation(key, split, measure).with_suffix(".json").exists()
+
     def check_observation(self, key: str, split: str, measure: str | None = None) -> dict[str, Any] | None:
         """Return the record of an observation, None where there is none. Raises DamagedError, naming the file."""
         return _checked(self.observation(key, split, measure).with_suffix(".json"))
@@ -267,20 +271,25 @@ class Store:
         recipe: dict[str, Any] = json.loads(_content(folder / "recipe.json", plan["files"]["recipe.json"]))
         return recipe
 
+    def studies(self) -> dict[str, float]:
+        """Return when each study was run last, in seconds since 1970, by identity; the last one at the end."""
+        plans = stats(self.root.glob("studies/*/study.json"))
+        times = {path.parent.name: found.st_mtime for path, found in plans.items()}
+        return dict(sorted(times.items(), key=lambda each: each[1]))
+
     def find_study(self, name: str | None) -> dict[str, Any]:
         """Return the plan of a study by name or identity, of the one run last without. Raises InputError."""
-        paths = sorted(self.root.glob("studies/*/study.json"), key=lambda path: path.stat().st_mtime_ns)
-        if not paths:
+        studies = list(self.studies())
+        if not studies:
             raise InputError(
                 f"{self.root}: nothing was run there yet: `prunekit run RECIPE` first, or name another --out"
             )
-        plans = {path.parent.name: path for path in paths}
-        names = {identity.rpartition("-")[0]: identity for identity in plans}  # the newest of a name comes last
-        identity = paths[-1].parent.name if name is None else names.get(name, name)
-        if identity not in plans:
-            raise InputError(f"{self.root}: no study is called {name!r}{did_you_mean(str(name), names)}")
-        plan = _checked(plans[identity])
-        assert plan is not None
+        names = {identity.rpartition("-")[0]: identity for identity in studies}  # the newest of a name comes last
+        identity = studies[-1] if name is None else names.get(name, name)
+        plan = _checked(self.study_folder(identity) / "study.json") if identity in studies else None
+        if plan is None:
+            name = name or identity  # deleted this very moment
+            raise InputError(f"{self.root}: no study is called {name!r}{did_you_mean(name, names)}")
         return plan
 
 

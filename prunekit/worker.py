@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -94,13 +94,13 @@ class Worker:
     def _stage(self, task: dict[str, Any]) -> None:
         key = task["key"]
         with self.store.locked(key, waiting=lambda: self.emit({"event": "waiting"})):
-            if not self._finished(key):
+            if not self._finished(self.store.check_stage, key):
                 self._run_stage(key, task)
 
-    def _finished(self, key: str) -> bool:
-        """Whether another run has finished the stage by now; a damaged one is done again."""
+    def _finished(self, check: Callable[..., Any], *key: str | None) -> bool:
+        """Whether another run has finished a stage or an observation by now; a damaged one is done again."""
         try:
-            return self.store.check_stage(key) is not None
+            return check(*key) is not None
         except DamagedError:
             return False
 
@@ -114,13 +114,14 @@ class Worker:
         member = self._member(task["seed"], task["parent"], weights=not isinstance(stage, GivenStage))
         context = StageContext(member_seed=task["seed"], ordinal=task["ordinal"], device=self.setup.device)
         outcome = self._outcome(key, member, stage, context, task)
+        updates = None if isinstance(stage, TrainStage) else len(outcome.updates)
         record = {
             "seed": task["seed"],
             "ordinal": task["ordinal"],
             "stage": task["stage"],
             "parent": task["parent"],
             "zeros": _zeros(member.network, outcome.masks),
-            "timed": {**watch.read(len(outcome.updates)), "at": self.circumstances},
+            "timed": {**watch.read(updates), "at": self.circumstances},
             "made_on": member.made_on,
         }
         if emptied := [name for name, mask in outcome.masks.items() if not mask.any()]:
@@ -217,17 +218,27 @@ class Worker:
     # ------------------------------------------------------------------------------------------------- observations
 
     def _observe(self, task: dict[str, Any]) -> None:
+        key, split, check = task["key"], task["split"], self.store.check_observation
+        asked: list[Measure] = [plugin("measure", each, self.registry) for each in task["measures"]]
+        with self.store.locked(key, waiting=lambda: self.emit({"event": "waiting"})):
+            base = task["base"] and not self._finished(check, key, split)
+            named = [(columns_of(measure, self.registry), measure) for measure in asked]
+            measures = [(name, measure) for name, measure in named if not self._finished(check, key, split, name)]
+            if base or measures:
+                self._run_observation(key, split, task["seed"], measures, base=base)
+
+    def _run_observation(
+        self, key: str, split: str, seed: int, measures: Sequence[tuple[str | None, Measure]], *, base: bool
+    ) -> None:
         from prunekit.network import base_columns
         from prunekit.outcome import deterministic
 
-        key, split = task["key"], task["split"]
-        measures: list[Measure] = [plugin("measure", each, self.registry) for each in task["measures"]]
         watch = Stopwatch()
-        member = self._member(task["seed"], key)
-        observed = self._observed(task["seed"], key, member, split)
+        member = self._member(seed, key)
+        observed = self._observed(seed, key, member, split)
         examples = getattr(self.data.source, split)
         record = {
-            "seed": task["seed"],
+            "seed": seed,
             "examples": len(examples.ids),
             "ids": digest(list(examples.ids)),
             "classes": list(self.data.source.classes),
@@ -235,20 +246,20 @@ class Worker:
             "made_on": member.made_on,
             "emptied": [name for name, mask in member.masks.items() if not mask.any()],
         }
-        with deterministic(), self.store.locked(key):
-            if task["base"]:  # another run may have written the same meanwhile: the same bytes
+        with deterministic():
+            if base:
                 names = {"example_id": list(examples.ids), "label": examples.labels}
                 columns = {**names, **base_columns(observed.logits(), examples.labels)}
                 self.store.save_observation(key, split, columns, {**record, **self._timed(watch, None)})
-            for measure in measures:
-                name, watch = columns_of(measure, self.registry), Stopwatch()
+            for name, measure in measures:
+                watch = Stopwatch()
                 columns = checked_columns(measure, measure.observe(observed), len(examples.ids))
                 note = checked_note(measure, measure.note(observed)) if measure.notes else {}
                 timed = self._timed(watch, measure.name)
                 self.store.save_observation(key, split, columns, {**record, **note, **timed}, name)
 
     def _timed(self, watch: Stopwatch, measure: str | None) -> dict[str, Any]:
-        return {"timed": {"seconds": watch.read(0)["seconds"], "measure": measure, "at": self.circumstances}}
+        return {"timed": {**watch.read(), "measure": measure, "at": self.circumstances}}
 
     def _observed(self, seed: int, key: str, member: _Member, split: Any) -> Any:
         """Return the member as measures see it, with the stages that it went through."""

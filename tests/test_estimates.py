@@ -128,6 +128,19 @@ def test_a_stage_that_only_prunes_is_measured_by_its_updates(monkeypatch: pytest
     assert Stopwatch().read(updates=0) == {"seconds": 6.0, "unit": 0.0, "rest": 6.0}
 
 
+def test_training_that_goes_on_after_its_last_epoch_measures_none(
+    tiny: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = iter([0.0, 6.0])
+    monkeypatch.setattr(estimates.time, "monotonic", lambda: next(times))
+    assert Stopwatch().read() == {"seconds": 6.0}
+    study = study_of(tiny)
+    stage, member = study.populations["dense"].lineage[0], study.populations["dense"].members[0]
+    timed = {"seconds": 6.0, "at": here(study)}
+    store.save_stage(member.key, StoredStage({}, {}, {"stage": as_recipe(stage.options), "timed": timed}), {})
+    assert Timings(study, store, "cpu").of(stage) is None
+
+
 def test_a_machine_is_known_by_its_processor(tmp_path: Path) -> None:
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc/cpuinfo").write_text("processor\t: 0\nmodel name\t: Some Chip 3000\nprocessor\t: 1\n")

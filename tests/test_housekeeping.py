@@ -65,7 +65,7 @@ def left(store: Store) -> set[str]:
         {names[path.name] for path in (store.root / part).iterdir()} for part in ("stages", "observations")
     )
     assert stages == observed
-    assert not (store.root / "deleted").exists()
+    assert not list(store.root.glob("deleted*"))
     return stages
 
 
@@ -138,6 +138,16 @@ def test_what_was_written_since_stays(store: Store) -> None:
     assert list(take_stock(store).studies) == ["one-aaaaaaaa"]
 
 
+def test_a_result_is_as_old_as_what_was_written_of_it(store: Store) -> None:
+    stage = store.stage_folder(key("old"))
+    (stage / "lock").write_text("")  # new, as where whoever looks at it truncates it
+    assert take_stock(store).results[key("old")].changed == pytest.approx(time.time() - 40 * DAY, abs=60)
+    assert delete(store, unused=True, older_than=30 * DAY).results == [key("old")]
+    begun = store.stage_folder(key("begun"))
+    with store.locked(key("begun")):
+        assert take_stock(store).results[key("begun")].changed == begun.stat().st_mtime
+
+
 def test_what_a_process_is_at_is_never_deleted(store: Store) -> None:
     with at_work(store, "two-bbbbbbbb", [key("old"), key("b0")]):
         assert "two-bbbbbbbb is being run at the moment" in refused(store, ["two"], force=True)
@@ -173,6 +183,29 @@ def test_nothing_is_called_unused_while_a_plan_is_damaged(store: Store) -> None:
     assert delete(store, unused=True).results == sorted([key("old"), key("b0")])
 
 
+def test_no_result_goes_that_a_study_may_need_whose_plan_is_damaged(store: Store) -> None:
+    (store.study_folder("two-bbbbbbbb") / "study.json").write_text("{")
+    for name in ("one", key("old")):
+        assert "two-bbbbbbbb: its plan is damaged" in refused(store, [name])
+    assert list(take_stock(store).studies) == ["one-aaaaaaaa", "two-bbbbbbbb"]
+    assert left(store) == {"d0", "d1", "a0", "b0", "old"}
+    delete(store, ["one", "two"])
+    assert left(store) == {"b0", "old"}
+
+
+def test_where_a_plan_is_damaged_force_deletes_all_the_same(store: Store) -> None:
+    (store.study_folder("two-bbbbbbbb") / "study.json").write_text("{")
+    delete(store, ["one"], force=True)
+    assert left(store) == {"b0", "old"}
+
+
+def test_of_two_studies_with_damaged_plans_each_can_be_deleted(store: Store) -> None:
+    for identity in ("one-aaaaaaaa", "two-bbbbbbbb"):
+        (store.study_folder(identity) / "study.json").write_text("{")
+    delete(store, ["one"])
+    assert list(take_stock(store).studies) == ["two-bbbbbbbb"]
+
+
 def test_unknown_and_ambiguous_names_are_refused(store: Store, tmp_path: Path) -> None:
     assert "no study or key is called 'tow' (did you mean 'two'?)" in refused(store, ["one", "tow"])
     assert "no study or key is called" in refused(store, [key("old")[:7]])
@@ -204,11 +237,60 @@ housekeeping.delete(Store(Path(sys.argv[1])), ["two"])
 def test_a_deletion_that_is_killed_leaves_nothing_half_deleted(store: Store) -> None:
     result = subprocess.run([sys.executable, "-c", KILLED, str(store.root)], check=False, timeout=60)
     assert result.returncode == -9
+    assert list(store.root.glob("deleted*"))
     assert list(take_stock(store).studies) == ["one-aaaaaaaa"]
     for folder in (*(store.root / "stages").iterdir(), *(store.root / "observations").iterdir()):
         assert len([path for path in folder.iterdir() if path.name != "lock"]) == 2
     delete(store, unused=True)
     assert left(store) == {"d0", "d1", "a0"}
+
+
+def test_a_deletion_may_begin_before_another_has_ended(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def another_first(folder: Path) -> None:
+        monkeypatch.setattr(housekeeping.shutil, "rmtree", rmtree)
+        assert delete(store, ["two"]).studies == ["two-bbbbbbbb"]
+        write_stage(store, "b1")
+        rmtree(folder)
+
+    rmtree = housekeeping.shutil.rmtree
+    monkeypatch.setattr(housekeeping.shutil, "rmtree", another_first)
+    assert delete(store, ["one"]).studies == ["one-aaaaaaaa"]
+    assert left(store) == {"b1", "old"}
+
+
+def vanish(path: Path, look: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a file be there until it is looked at for the time ``look``."""
+    looks = iter(range(look))
+    stat = Path.stat
+
+    def looked_at(self: Path, **options: Any) -> os.stat_result:
+        if self == path and next(looks, None) is None:
+            self.unlink(missing_ok=True)
+        return stat(self, **options)
+
+    monkeypatch.setattr(Path, "stat", looked_at)
+
+
+@pytest.mark.parametrize("look", range(4))
+def test_files_that_a_running_stage_takes_away_disturb_nobody(
+    store: Store, look: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = store.stage_folder(key("old")) / "checkpoint-1.safetensors"
+    path.write_bytes(b"x")
+    vanish(path, look, monkeypatch)
+    assert take_stock(store).size([key("old")]) in (125, 126)
+    assert delete(store, ["one"], unused=True).results == sorted([key("old"), key("a0")])
+
+
+@pytest.mark.parametrize("look", range(4))
+def test_a_study_may_be_deleted_while_others_are_looked_at(
+    store: Store, look: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vanish(store.study_folder("one-aaaaaaaa") / "study.json", look, monkeypatch)
+    assert store.find_study("two")["identity"] == "two-bbbbbbbb"
+    stock = take_stock(store)
+    assert list(stock.studies)[-1] == "two-bbbbbbbb"
+    assert all(study.plan is not None for study in stock.studies.values())
 
 
 def test_the_command_lists_sizes_and_what_would_be_freed(store: Store) -> None:
@@ -221,6 +303,17 @@ def test_the_command_lists_sizes_and_what_would_be_freed(store: Store) -> None:
     body = json.loads(prunekit("store", "list", "--out", store.root, "--format", "json").stdout)
     assert (body["bytes"], body["unused"]) == (5 * 125, {"results": 1, "bytes": 125})
     assert [(each["bytes"], each["freed_bytes"]) for each in body["studies"]] == [(375, 125), (375, 125)]
+
+
+def test_predictions_that_were_given_are_finished_once_their_record_is_there(store: Store) -> None:
+    store.save_observation(key("given"), "test", {"example_id": ["a"]}, {"seed": 4, "file": "m.csv"})
+    half = store.observation(key("half"), "test")
+    half.parent.mkdir()
+    half.write_bytes(b"x")
+    body = json.loads(prunekit("store", "list", "--stages", "--out", store.root, "--format", "json").stdout)
+    told = {each["key"]: (each["stage"], each["seed"], each["finished"]) for each in body["stages"]}
+    assert told[key("given")] == ("predictions", 4, True)
+    assert told[key("half")] == ("unfinished", None, False)
 
 
 def test_the_command_deletes_and_says_what(store: Store) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 import torch
 
 from prunekit.errors import InputError, PrunekitError
+from prunekit.files import write_whole
 from prunekit.store import DamagedError, Store, StoredStage, default_root, digest
 
 
@@ -119,6 +122,31 @@ def test_a_failed_write_leaves_nothing_behind(store: Store, monkeypatch: pytest.
     with pytest.raises(PrunekitError, match="No space left on device"):
         store.save_checkpoint("k", {"w": torch.zeros(1)}, {"epoch": 1})
     assert list(store.stage_folder("k").iterdir()) == []
+
+
+def test_writers_with_one_process_id_do_not_disturb_each_other(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getpid", lambda: 7)  # as in two containers that share a store
+    path = store.root / "file"
+    with ThreadPoolExecutor(4) as writers:
+        list(writers.map(lambda i: write_whole(path, f"{i:03}".encode() * 1000), range(300)))
+        list(writers.map(lambda _: Store.create(store.root), range(100)))
+    assert path.read_text() == path.read_text()[:3] * 1000
+    assert list(store.root.iterdir()) == [path]
+
+
+def test_what_a_killed_writer_left_goes_and_writers_of_one_stage_take_turns(store: Store, stage: StoredStage) -> None:
+    folder = store.stage_folder("k")
+    folder.mkdir(parents=True)
+    (folder / ".stage.json.killed").write_bytes(b"{")
+
+    def write(_: int) -> None:
+        with store.locked("k"):
+            store.save_stage("k", stage, [])
+
+    with ThreadPoolExecutor(4) as writers:
+        list(writers.map(write, range(20)))
+    assert store.check_stage("k") is not None
+    assert not list(folder.glob(".*"))
 
 
 def test_the_digest_of_a_value_does_not_depend_on_the_order_of_keys() -> None:

@@ -10,7 +10,7 @@ from prunekit.errors import InputError
 from prunekit.outline import blueprint, count_targets, outline
 from prunekit.recipe import load
 from prunekit.store import Store
-from prunekit.study import Study, resolve
+from prunekit.study import Study, observers, resolve
 
 
 def study_of(path: Path, *assignments: str, **options: object) -> Study:
@@ -117,6 +117,20 @@ def test_an_outline_counts_what_is_stored_and_lists_every_update(tiny: Path, tmp
     assert [u["sparsity"] for u in dense["updates"]] == pytest.approx(expected)
     assert plan["populations"]["sparse"]["stages"][0]["updates"] == [{"iteration": 0, "epoch": 0.0, "sparsity": 0.5}]
     assert plan["disk_bytes"] > 10 * 4 * 70_000  # ten stages of a WRN-10-1
+
+
+def test_an_observation_is_stored_once_its_record_is_there(tiny: Path, tmp_path: Path) -> None:
+    study, store = study_of(tiny), Store(tmp_path / "runs")
+    names = [None, *(name for _, name in observers(study.recipe.measures, 0, study.source.registry))]
+    key = study.populations["dense"].members[0].key
+    for name in names:
+        store.save_observation(key, "test", {}, {}, name)
+    record = store.observation(key, "test", names[-1]).with_suffix(".json")
+    assert store.has_observation(key, "test", names[-1])
+    assert outline(study, store)["populations"]["dense"]["observed"] == 1
+    record.unlink()  # as long as only the columns are written
+    assert not store.has_observation(key, "test", names[-1])
+    assert outline(study, store)["populations"]["dense"]["observed"] == 0
 
 
 def test_what_is_stored_is_unknown_where_the_fingerprint_is(

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,9 +68,12 @@ class Entry:
             return stored.read_text(encoding="ascii")
         digest = _digest(self.load(validation))
         with suppress(OSError):  # a cache that may only be read: then it is made anew each time
-            unfinished = stored.with_suffix(f".{os.getpid()}")
-            _write_text(unfinished, digest)
-            unfinished.replace(stored)
+            unfinished = stored.with_suffix(f".{uuid4().hex}")
+            try:
+                _write_text(unfinished, digest)
+                unfinished.replace(stored)
+            finally:
+                unfinished.unlink(missing_ok=True)
         return digest
 
     def load(self, validation: int | float) -> ImageData:
