@@ -148,6 +148,18 @@ def test_what_is_stored_is_not_computed_again_and_what_is_missing_is_added(store
     assert len(now) == len(before) + 2 * 2
 
 
+def test_what_is_missing_or_altered_of_it_is_observed_again(store: Path, later: Path) -> None:
+    populations = load_study(store, measures=["later"], files=[later]).columns.populations
+    first = {name: population["margin"] for name, population in populations.items()}  # read before it is damaged
+    gone, altered, cut, _ = sorted(store.glob("observations/*/test.later-*.parquet"))
+    gone.unlink()
+    altered.write_bytes(altered.read_bytes()[:-1] + b"!")
+    cut.with_suffix(".json").write_text("{")
+    again = load_study(store, measures=["later"], files=[later]).columns.populations
+    for name, margin in first.items():
+        np.testing.assert_array_equal(again[name]["margin"], margin)
+
+
 def test_other_options_observe_anew_and_both_stay(store: Path, later: Path) -> None:
     one = load_study(store, measures=["later"], files=[later]).columns.populations["dense"]["margin"]
     study = load_study(store, measures=[{"name": "later", "scale": 2.0}], files=[later])
