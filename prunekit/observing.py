@@ -41,8 +41,7 @@ def observe(
         return
     tell = listener or (lambda event: None)
     recipe = store.load_recipe(plan["identity"])
-    files = list(dict.fromkeys([*map(Path, plan.get("plugin_files", plan["plugins"])), *known.files]))
-    everything = registry.with_files(files)
+    everything = registry.with_files([*map(Path, plan.get("plugin_files", plan["plugins"])), *known.files])
     data: Dataset = plugin("dataset", recipe["data"], everything)
     _check_versions(plan, [plugin("backbone", recipe["model"], everything), data], everything)
     fingerprint = _fingerprint(plan, data, tell)
