@@ -11,7 +11,20 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from helpers_docs import LEFT, PAGES, ROOT, SMALLER, Block, as_run, blocks, commands, files, inline_commands
+from helpers_docs import (
+    LEFT,
+    PAGES,
+    ROOT,
+    RUN_ELSEWHERE,
+    SMALLER,
+    Block,
+    as_run,
+    begun_by,
+    blocks,
+    commands,
+    files,
+    inline_commands,
+)
 
 from prunekit import Measure
 from prunekit.cli.main import cli
@@ -58,7 +71,7 @@ def test_the_arguments_of_every_command_are_understood(page: Path, parser: CliRu
 
 @page
 def test_every_script_that_a_command_names_is_on_the_page_or_in_the_repository(page: Path) -> None:
-    written = files(page)
+    written = {*files(page), *(file for command in commands_on(page) for file in begun_by(command))}
     for command in commands_on(page):
         scripts = [argument for argument in command if argument.endswith(".py") or argument.startswith(".ci/")]
         for script in scripts if command[0].startswith(("python", ".ci")) else ():
@@ -97,6 +110,9 @@ def test_what_is_left_out_or_made_smaller_is_still_on_a_page() -> None:
     shown = [each for line in LINES for each in line.split(" && ")]
     unused = [start for start in [*LEFT, *SMALLER] if not any(re.match(start, each) for each in shown)]
     assert not unused
+    for page, why in RUN_ELSEWHERE.items():
+        (test,) = re.findall(r"`(.+)`", why)
+        assert PAGES[page].name in (ROOT / "tests" / test).read_text(encoding="utf-8")
 
 
 def test_a_fragment_is_told_from_a_program() -> None:
@@ -120,9 +136,10 @@ def test_the_page_on_audits_says_what_each_measure_needs() -> None:
 
 
 @pytest.mark.slow
-@page
-def test_every_command_does_what_the_page_says(page: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [name for name in PAGES if name not in RUN_ELSEWHERE])
+def test_every_command_does_what_the_page_says(name: str, tmp_path: Path) -> None:
     """In a folder of its own, with the files that the page names; ``helpers_docs`` says which are made smaller."""
+    page = PAGES[name]
     (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     environment = {
         **os.environ,
@@ -130,8 +147,8 @@ def test_every_command_does_what_the_page_says(page: Path, tmp_path: Path) -> No
         "PRUNEKIT_RUNS": str(tmp_path / "runs"),
         "OMP_NUM_THREADS": "1",
     }
-    for name, text in files(page).items():
-        (tmp_path / name).write_text(text, encoding="utf-8")
+    for file, text in files(page).items():
+        (tmp_path / file).write_text(text, encoding="utf-8")
     for block in blocks(page):
         runs = [each for line in block.lines for each in line.split(" && ")] if block.language == "sh" else []
         shell = [command for each in runs if (command := as_run(each)) is not None]
