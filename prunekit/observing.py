@@ -133,9 +133,10 @@ def _check_versions(plan: dict[str, Any], plugins: list[Options], known: Registr
     then = plan.get("versions", now)  # older plans do not tell
     changed = [plugin for plugin in sorted({*then, *now}) if then.get(plugin) != now.get(plugin)]
     if changed:
+        kind, _, name = changed[0].partition(" ")
         raise InputError(
-            f"the {changed[0]} is not as it was when the members of {plan['study']} were trained (its file or version "
-            "has changed): `prunekit run` the recipe again"
+            f"the {kind} {name!r} is not as it was when the members of {plan['study']} were trained (its code or its "
+            "version has changed): `prunekit run` the recipe again"
         )
 
 

@@ -228,7 +228,9 @@ def test_weights_are_not_put_into_a_model_whose_file_was_edited_since(tmp_path: 
     store = tmp_path / "runs"
     prunekit.run(tmp_path / "small.yaml", out=store, jobs=1)
     (tmp_path / "shallow.py").write_text(SHALLOW.replace("ReLU", "Tanh"))
-    with pytest.raises(InputError, match=r"^the backbone shallow is not as it was .* `prunekit run` the recipe again"):
+    with pytest.raises(
+        InputError, match=r"^the backbone 'shallow' is not as it was .* `prunekit run` the recipe again"
+    ):
         load_study(store, measures=["q_score"])
     assert not list(store.glob("observations/*/test.q_score-*"))
 
