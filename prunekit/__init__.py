@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from prunekit import testing
     from prunekit.capacity import available_cores
     from prunekit.classifiers import split_classifier
     from prunekit.comparison import Comparison
@@ -49,15 +50,19 @@ if TYPE_CHECKING:
         Measure,
         Objective,
         Optimizer,
+        Plugin,
         PruningContext,
         Schedule,
         Sparsity,
         Target,
+        TargetSelection,
         TrainableNetwork,
+        Within,
     )
     from prunekit.pruner import Pruner, prune
+    from prunekit.ranks import Ranks
     from prunekit.registry import register
-    from prunekit.runner import run
+    from prunekit.runner import RunResult, run
     from prunekit.sparse import load_sparse, save_sparse
     from prunekit.splits import stratified_split
     from prunekit.state import undisturbed
@@ -99,6 +104,7 @@ __all__ = [
     "Place",
     "PlanePanel",
     "Planes",
+    "Plugin",
     "PointGroup",
     "Points",
     "PopulationColumns",
@@ -106,7 +112,9 @@ __all__ = [
     "PrunekitError",
     "Pruner",
     "PruningContext",
+    "Ranks",
     "Representation",
+    "RunResult",
     "Scatter",
     "Schedule",
     "Sparsity",
@@ -115,8 +123,10 @@ __all__ = [
     "Summary",
     "Table",
     "Target",
+    "TargetSelection",
     "Time",
     "TrainableNetwork",
+    "Within",
     "available_cores",
     "did_you_mean",
     "load_sparse",
@@ -127,6 +137,7 @@ __all__ = [
     "split_classifier",
     "stratified_split",
     "tell_progress",
+    "testing",
     "undisturbed",
 ]
 
@@ -138,6 +149,7 @@ _LIGHTEST_FIRST = (
     "tables",
     "observed",
     "images",
+    "ranks",
     "protocols",
     "splits",
     "progress",
@@ -156,6 +168,8 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "testing":
+        return import_module("prunekit.testing")
     if name in __all__:
         for module in map(import_module, (f"prunekit.{each}" for each in _LIGHTEST_FIRST)):
             if hasattr(module, name):

@@ -11,12 +11,12 @@ from prunekit.capacity import choose_device, default_jobs
 from prunekit.errors import InputError, PrunekitError
 from prunekit.plans import is_predicted, shown_seeds
 from prunekit.pool import Event, Listener, Pool, Task, preparing
-from prunekit.protocols import Dataset, Measure
+from prunekit.protocols import Dataset, Measure, Options
 from prunekit.registry import Registry, registry
 from prunekit.sharing import at_work, lineages
 from prunekit.stages import as_recipe, plugin
-from prunekit.store import Store
-from prunekit.study import observers
+from prunekit.store import DamagedError, Store
+from prunekit.study import observers, versions
 from prunekit.worker import Setup
 
 
@@ -32,8 +32,8 @@ def observe(
     """Let ``measures`` observe the finished members of the study with that plan, where the store lacks it.
 
     Computes from stored weights alone; nothing is trained. ``known`` holds the measures' plugins. Raises InputError
-    where the data are not there, or are not those that the members were trained on, PrunekitError where a measure
-    fails, naming the first member.
+    where the data are not there, or are not those that the members were trained on, or where the code of model or data
+    has changed since, PrunekitError where a measure fails, naming the first member.
     """
     members = _finished(store, plan)
     tasks = _tasks(store, plan, members, measures, known)
@@ -41,9 +41,10 @@ def observe(
         return
     tell = listener or (lambda event: None)
     recipe = store.load_recipe(plan["identity"])
-    files = list(dict.fromkeys([*map(Path, plan.get("plugin_files", plan["plugins"])), *known.files]))
-    everything = registry.with_files(files)
-    fingerprint = _fingerprint(plan, plugin("dataset", recipe["data"], everything), tell)
+    everything = registry.with_files([*map(Path, plan.get("plugin_files", plan["plugins"])), *known.files])
+    data: Dataset = plugin("dataset", recipe["data"], everything)
+    _check_versions(plan, [plugin("backbone", recipe["model"], everything), data], everything)
+    fingerprint = _fingerprint(plan, data, tell)
     tell(Event("planned", data={"tasks": tasks, "members": members}))
     device, threads = choose_device(None), recipe.get("threads", 1)
     setup = Setup(
@@ -110,12 +111,33 @@ def _tasks(
         missing = [
             as_recipe(measure)
             for measure, name in observers(measures, member.rank, known)
-            if store.find_observation(member.key, split, name) is None
+            if not _is_observed(store, member.key, split, name)
         ]
         if missing:  # populations may share a member
             task = Task.observation(member.population, member.seed, member.key, split, cost, missing, base=False)
             tasks.setdefault(member.key, task)
     return list(tasks.values())
+
+
+def _is_observed(store: Store, key: str, split: str, name: str) -> bool:
+    """Return whether the columns of that name are there, whole; damaged ones are observed again."""
+    try:
+        return store.check_observation(key, split, name) is not None
+    except DamagedError:
+        return False
+
+
+def _check_versions(plan: dict[str, Any], plugins: list[Options], known: Registry) -> None:
+    """Raise InputError where a plugin is another one now: its members' weights would say something else in it."""
+    now = versions(plugins, known)
+    then = plan.get("versions", now)  # older plans do not tell
+    changed = [plugin for plugin in sorted({*then, *now}) if then.get(plugin) != now.get(plugin)]
+    if changed:
+        kind, _, name = changed[0].partition(" ")
+        raise InputError(
+            f"the {kind} {name!r} is not as it was when the members of {plan['study']} were trained (its code or its "
+            "version has changed): `prunekit run` the recipe again"
+        )
 
 
 def _fingerprint(plan: dict[str, Any], data: Dataset, tell: Listener) -> str:

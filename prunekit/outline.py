@@ -13,7 +13,7 @@ from prunekit.expansion import Repetition
 from prunekit.protocols import Measure, Options
 from prunekit.stages import KIND_NAMES, TrainStage, as_recipe, options_in, parts_trained, pruning_of
 from prunekit.store import Store
-from prunekit.study import Member, PlannedStage, Population, Study, columns_of, observers
+from prunekit.study import Member, PlannedStage, Population, Study, columns_of, observers, versions
 
 if TYPE_CHECKING:
     from prunekit.memory import Estimates
@@ -142,6 +142,7 @@ def describe(study: Study) -> dict[str, Any]:
         "model": None if recipe.model is None else as_recipe(recipe.model),
         "plugins": _files_of(recipe.measures, study),
         "plugin_files": [str(file) for file in study.source.registry.files],
+        "versions": versions([recipe.backbone, recipe.dataset], study.source.registry) if recipe.has_networks else {},
         "measures": [as_recipe(measure) for measure in recipe.measures],
         "comparisons": [as_recipe(comparison) for comparison in recipe.comparisons],
         "readings": _readings(study),

@@ -106,13 +106,13 @@ class Registry:
         self._entries[plugin.kind, name] = Entry(name, plugin, origin, digest, None if ours else self._package)
 
     def with_files(self, files: Iterable[Path]) -> Registry:
-        """Return a child that also knows the plugins that ``files`` (Python) register.
+        """Return a child that also knows the plugins that ``files`` (Python) register; one named twice is read once.
 
         Raises InputError, naming the file, where one cannot be read, run, or registers nothing.
         """
         child = Registry(self)
-        for file in files:
-            child._run(Path(file).resolve())
+        for file in dict.fromkeys(Path(file).resolve() for file in files):
+            child._run(file)
         return child
 
     def _run(self, file: Path) -> None:

@@ -18,6 +18,11 @@ LEFT = {
 }
 """Commands that no test here runs, by how they begin, and why. That a file they name exists is tested."""
 
+RUN_ELSEWHERE = {
+    "write_a_pruner.md": "`test_third_party.py` runs it, in its order, and pip installs into a folder of its own",
+}
+"""Pages whose commands another test runs."""
+
 _ONE_EPOCH = " ".join(
     f"--set {key}=1"
     for key in ("populations.dense_sup.stages.train.epochs", "populations.dense_scl.stages.encoder.epochs")
@@ -89,6 +94,14 @@ def files(page: Path) -> dict[str, str]:
     """Return the blocks of a page that are files, by name; the README has those of the pages that it points to, too."""
     pages = [*PAGES.values(), page] if page.name == "README.md" else [page]
     return {block.file: block.text for each in pages for block in blocks(each) if block.file}
+
+
+def begun_by(command: list[str]) -> list[str]:
+    """Return the files that a command begins a plugin with; [] of any other command."""
+    if command[:3] != ["prunekit", "plugins", "new"] or len(command) < 5:
+        return []
+    name = command[4]
+    return [f"{name}.py", f"test_{name}.py", f"{name}.yaml"]
 
 
 def commands(line: str) -> list[list[str]]:

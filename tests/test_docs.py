@@ -11,7 +11,20 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from helpers_docs import LEFT, PAGES, ROOT, SMALLER, Block, as_run, blocks, commands, files, inline_commands
+from helpers_docs import (
+    LEFT,
+    PAGES,
+    ROOT,
+    RUN_ELSEWHERE,
+    SMALLER,
+    Block,
+    as_run,
+    begun_by,
+    blocks,
+    commands,
+    files,
+    inline_commands,
+)
 
 from prunekit import Measure
 from prunekit.cli.main import cli
@@ -58,7 +71,7 @@ def test_the_arguments_of_every_command_are_understood(page: Path, parser: CliRu
 
 @page
 def test_every_script_that_a_command_names_is_on_the_page_or_in_the_repository(page: Path) -> None:
-    written = files(page)
+    written = {*files(page), *(file for command in commands_on(page) for file in begun_by(command))}
     for command in commands_on(page):
         ours = [argument for argument in command if re.match(r"(tests|benchmarks|docs|\.ci)/", argument)]
         script = [each for each in command[1:2] if command[0] == "python" and each.endswith(".py")]
@@ -98,6 +111,9 @@ def test_what_is_left_out_or_made_smaller_is_still_on_a_page() -> None:
     shown = [each for line in LINES for each in line.split(" && ")]
     unused = [start for start in [*LEFT, *SMALLER] if not any(re.match(start, each) for each in shown)]
     assert not unused
+    for page, why in RUN_ELSEWHERE.items():
+        (test,) = re.findall(r"`(.+)`", why)
+        assert PAGES[page].name in (ROOT / "tests" / test).read_text(encoding="utf-8")
 
 
 def test_a_fragment_is_told_from_a_program() -> None:
@@ -121,9 +137,10 @@ def test_the_page_on_audits_says_what_each_measure_needs() -> None:
 
 
 @pytest.mark.slow
-@page
-def test_every_command_and_every_program_of_a_page_works(page: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [name for name in PAGES if name not in RUN_ELSEWHERE])
+def test_every_command_and_every_program_of_a_page_works(name: str, tmp_path: Path) -> None:
     """In a folder of its own, with the files that the page names; ``helpers_docs`` says which are made smaller."""
+    page = PAGES[name]
     (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     environment = {
         **os.environ,
@@ -131,9 +148,9 @@ def test_every_command_and_every_program_of_a_page_works(page: Path, tmp_path: P
         "PRUNEKIT_RUNS": str(tmp_path / "runs"),
         "OMP_NUM_THREADS": "1",
     }
-    for name, text in files(page).items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text, encoding="utf-8")
+    for file, text in files(page).items():
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text(text, encoding="utf-8")
     for block in blocks(page):
         runs = [each for line in block.lines for each in line.split(" && ")] if block.language == "sh" else []
         shell = [command for each in runs if (command := as_run(each)) is not None]

@@ -148,6 +148,18 @@ def test_what_is_stored_is_not_computed_again_and_what_is_missing_is_added(store
     assert len(now) == len(before) + 2 * 2
 
 
+def test_what_is_missing_or_altered_of_it_is_observed_again(store: Path, later: Path) -> None:
+    populations = load_study(store, measures=["later"], files=[later]).columns.populations
+    first = {name: population["margin"] for name, population in populations.items()}  # read before it is damaged
+    gone, altered, cut, _ = sorted(store.glob("observations/*/test.later-*.parquet"))
+    gone.unlink()
+    altered.write_bytes(altered.read_bytes()[:-1] + b"!")
+    cut.with_suffix(".json").write_text("{")
+    again = load_study(store, measures=["later"], files=[later]).columns.populations
+    for name, margin in first.items():
+        np.testing.assert_array_equal(again[name]["margin"], margin)
+
+
 def test_other_options_observe_anew_and_both_stay(store: Path, later: Path) -> None:
     one = load_study(store, measures=["later"], files=[later]).columns.populations["dense"]["margin"]
     study = load_study(store, measures=[{"name": "later", "scale": 2.0}], files=[later])
@@ -194,6 +206,56 @@ def test_data_that_changed_since_are_refused(store: Path, later: Path) -> None:
     Store(store).save_study(plan["identity"], recipe, {k: v for k, v in plan.items() if k not in ("files", "sha256")})
     with pytest.raises(InputError, match="not those that the members of small were trained on"):
         load_study(store, measures=["later"], files=[later])
+
+
+SHALLOW = '''
+from prunekit import Backbone, register
+
+@register("shallow")
+class Shallow(Backbone):
+    """One layer."""
+
+    def build(self, images):
+        from torch import nn
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU())
+'''
+
+
+def test_weights_are_not_put_into_a_model_whose_file_was_edited_since(tmp_path: Path) -> None:
+    (tmp_path / "shallow.py").write_text(SHALLOW)
+    recipe = RECIPE.replace("wrn10_1", "shallow\nplugins: [shallow.py]").replace("seeds: 3", "seeds: 1")
+    (tmp_path / "small.yaml").write_text(recipe)
+    store = tmp_path / "runs"
+    prunekit.run(tmp_path / "small.yaml", out=store, jobs=1)
+    (tmp_path / "shallow.py").write_text(SHALLOW.replace("ReLU", "Tanh"))
+    with pytest.raises(
+        InputError, match=r"^the backbone 'shallow' is not as it was .* `prunekit run` the recipe again"
+    ):
+        load_study(store, measures=["q_score"])
+    assert not list(store.glob("observations/*/test.q_score-*"))
+
+
+@pytest.mark.parametrize(("kind", "name"), [("backbone", "wrn10_1"), ("dataset", "digits")])
+def test_weights_are_not_put_into_another_version_of_a_model_nor_shown_other_data(
+    store: Path, later: Path, monkeypatch: pytest.MonkeyPatch, kind: str, name: str
+) -> None:
+    from prunekit.registry import registry
+
+    monkeypatch.setattr(registry.find(kind, name)[0].plugin, "version", 2)
+    with pytest.raises(InputError, match=f"^the {kind} .* is not as it was"):
+        load_study(store, measures=["later"], files=[later])
+    assert not observed(store)
+
+
+def test_a_plan_that_does_not_tell_the_versions_is_taken_at_its_word(store: Path, later: Path) -> None:
+    from prunekit.store import Store
+
+    plan = Store(store).find_study(None)
+    recipe = Store(store).load_recipe(plan["identity"])
+    older = {key: value for key, value in plan.items() if key not in ("files", "sha256", "versions")}
+    Store(store).save_study(plan["identity"], recipe, older)
+    load_study(store, measures=["later"], files=[later])
+    assert observed(store)
 
 
 @pytest.mark.parametrize(

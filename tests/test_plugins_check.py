@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import dedent, indent
 
 import pytest
 from click.testing import CliRunner, Result
@@ -164,6 +165,42 @@ def test_what_a_plugin_raises_is_named_with_its_line(tmp_path: Path) -> None:
     broken = registry.with_files([file]).find("schedule", "broken")[0].plugin(sparsity=0.5)  # type: ignore[call-arg]
     held = {each.name: each for each in testing.check(broken)}["a_target_depends_on_the_time_alone"]
     assert (held.held, held.detail) == (False, "KeyError: 0 (broken.py:8)")
+
+
+def measuring(tmp_path: Path, body: str) -> list[bool | None]:
+    """Return what the checks say of a measure that observes ``margin``."""
+    file = tmp_path / "typo.py"
+    file.write_text(
+        "from prunekit import InputError, Measure, Summary, register\n\n"
+        '@register("typo")\nclass Typo(Measure):\n    """Says something of the margin."""\n\n'
+        f'    columns = ("margin",)\n\n{indent(dedent(body), "    ")}'
+    )
+    typo = registry.with_files([file]).find("measure", "typo")[0].plugin()
+    return [each.held for each in testing.check(typo) if each.name.startswith("it_summarises")]
+
+
+def test_a_measure_that_reads_a_column_which_it_does_not_observe_breaks_its_contract(tmp_path: Path) -> None:
+    body = """
+        def observe(self, member):
+            return {"margin": member.logits()[:, 0]}
+
+        def summarise(self, study, comparisons):
+            return Summary(populations={n: float(p["margins"].mean()) for n, p in study.populations.items()})
+        """
+    assert set(measuring(tmp_path, body)) == {False}
+    assert set(measuring(tmp_path, body.replace("margins", "margin"))) == {True}
+
+
+@pytest.mark.parametrize("method", ["check(self)", "observe(self, member)"])
+def test_a_measure_may_refuse_its_options_or_the_members_of_a_made_up_study(tmp_path: Path, method: str) -> None:
+    body = f"""
+        def {method}:
+            raise InputError("k: there are fewer images than that")
+
+        def summarise(self, study, comparisons):
+            return Summary()
+        """
+    assert set(measuring(tmp_path, body)) == {None}
 
 
 VIOLATIONS = {

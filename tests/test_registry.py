@@ -163,6 +163,14 @@ def test_a_plugin_file_is_known_to_its_child_alone(tmp_path: Path) -> None:
     assert "mine" not in registry.names("schedule")
 
 
+def test_a_plugin_file_that_is_named_twice_is_read_once(tmp_path: Path) -> None:
+    file = write(tmp_path / "mine.py")
+    (tmp_path / "link.py").symlink_to(file)
+    child = registry.with_files([file, tmp_path / ".." / tmp_path.name / "mine.py", tmp_path / "link.py"])
+    assert list(child.files) == [file.resolve()]
+    assert "mine" in child.names("schedule")
+
+
 def test_the_digest_follows_the_files_content(tmp_path: Path) -> None:
     def entry(value: str) -> Entry:
         return registry.with_files([write(tmp_path / "mine.py", value=value)]).find("schedule", "mine")[0]

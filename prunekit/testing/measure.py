@@ -26,8 +26,9 @@ suite = Suite("measure")
 
 
 def _study(measure: Measure, **shape: Any) -> ArrayStudy:
-    """Return a made-up study with what ``measure`` observes of it."""
+    """Return a made-up study with what ``measure`` observes of it, unless it refuses its options or the members."""
     try:
+        measure.check()
         return study_of(measure, **shape)
     except InputError as error:
         raise DoesNotApply(f"it refuses a made-up study: {error}") from error
@@ -37,11 +38,9 @@ def _study(measure: Measure, **shape: Any) -> ArrayStudy:
 
 def _summary(measure: Measure, study: ArrayStudy | None = None, comparisons: int = len(COMPARISONS)) -> Summary:
     """Return what ``measure`` says of a study; 0/0 and the like are errors."""
-    try:
-        with np.errstate(divide="raise", over="raise", invalid="raise"):
-            return measure.summarise(study or _study(measure), COMPARISONS[:comparisons])
-    except InputError as error:
-        raise DoesNotApply(f"it refuses a made-up study: {error}") from error
+    study = study or _study(measure)
+    with np.errstate(divide="raise", over="raise", invalid="raise"):
+        return measure.summarise(study, COMPARISONS[:comparisons])
 
 
 @suite.states
