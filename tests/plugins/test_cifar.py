@@ -130,6 +130,21 @@ def test_the_fingerprint_is_known_from_the_first_load_on_and_follows_the_split(
 
 
 @pytest.mark.usefixtures("cifar10")
+def test_a_fingerprint_that_cannot_be_stored_is_told_and_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, target: Path) -> Path:
+        raise OSError(28, "No space left on device")
+
+    Cifar10().load()
+    known = Cifar10().fingerprint()
+    for stored in _cache.cache_root().rglob("*.sha256"):
+        stored.unlink()
+    before = sorted(_cache.cache_root().rglob("*"))
+    monkeypatch.setattr(Path, "replace", full)
+    assert Cifar10().fingerprint() == known
+    assert sorted(_cache.cache_root().rglob("*")) == before
+
+
+@pytest.mark.usefixtures("cifar10")
 def test_the_fingerprint_follows_what_was_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     Cifar10().load()
     known = Cifar10().fingerprint()
