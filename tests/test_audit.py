@@ -43,6 +43,7 @@ def write(path: Path, predicted: np.ndarray, *columns: str) -> None:
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PRUNEKIT_RUNS", raising=False)
     for seed in range(3):
         write(tmp_path / f"dense-{seed}.csv", predictions(seed, 0.1), "confidence", "label")
         write(tmp_path / f"sparse-{seed}.csv", predictions(10 + seed, 0.4), "confidence", "label")

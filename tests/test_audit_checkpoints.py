@@ -72,6 +72,7 @@ def folder(tmp_path_factory):
     (folder / "audit.yaml").write_text(RECIPE)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
+        patch.delenv("PRUNEKIT_RUNS", raising=False)
         save_file(mine(0).state_dict(), "dense-0.pt")
         wrapped = {f"module.{name}": value for name, value in mine(1).state_dict().items()}
         torch.save({"epoch": 3, "state_dict": wrapped}, "dense-1.pt")
