@@ -154,8 +154,8 @@ def _stage(place: Store, result: StoredResult) -> dict[str, Any]:
     except DamagedError:
         return {"stage": "damaged", "seed": None}
     kinds = {"objective": "train", "schedule": "prune", "rewind": "rewind", "checkpoints": "given"}
-    key, kind = next((key, kind) for key, kind in kinds.items() if key in record["stage"])
-    of = record["stage"][key]
+    said, kind = next(each for each in kinds.items() if each[0] in record["stage"])
+    of = record["stage"][said]
     name = of["name"] if isinstance(of, dict) else ", ".join(of) if isinstance(of, list) else of
     return {"stage": f"{kind} {name}", "seed": record["seed"]}
 

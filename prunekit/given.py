@@ -33,7 +33,7 @@ def find_files(patterns: Sequence[str], folder: Path) -> tuple[GivenFile, ...]:
         if not files:
             raise InputError(f"no file matches {pattern!r}{_nearest(folder, Path(pattern).expanduser())}")
         found |= dict.fromkeys(sorted(files, key=_natural))
-    return tuple(GivenFile(path, _digest(path)) for path in found)
+    return tuple(GivenFile(path, digest_of(path)) for path in found)
 
 
 def refuse_copies(files: Sequence[GivenFile]) -> None:
@@ -60,7 +60,8 @@ def _nearest(folder: Path, pattern: Path) -> str:
     return f" in {where}{did_you_mean(pattern.name, [file.name for file in where.iterdir() if file.is_file()])}"
 
 
-def _digest(path: Path) -> str:
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file. Raises InputError where it cannot be read."""
     try:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -15,7 +15,7 @@ from prunekit.protocols import Dataset, Measure, Options
 from prunekit.registry import Registry, registry
 from prunekit.sharing import at_work, lineages
 from prunekit.stages import as_recipe, plugin
-from prunekit.store import DamagedError, Store
+from prunekit.store import Store, is_whole
 from prunekit.study import observers, versions
 from prunekit.worker import Setup
 
@@ -111,20 +111,12 @@ def _tasks(
         missing = [
             as_recipe(measure)
             for measure, name in observers(measures, member.rank, known)
-            if not _is_observed(store, member.key, split, name)
+            if not is_whole(store.check_observation, member.key, split, name)
         ]
         if missing:  # populations may share a member
             task = Task.observation(member.population, member.seed, member.key, split, cost, missing, base=False)
             tasks.setdefault(member.key, task)
     return list(tasks.values())
-
-
-def _is_observed(store: Store, key: str, split: str, name: str) -> bool:
-    """Return whether the columns of that name are there, whole; damaged ones are observed again."""
-    try:
-        return store.check_observation(key, split, name) is not None
-    except DamagedError:
-        return False
 
 
 def _check_versions(plan: dict[str, Any], plugins: list[Options], known: Registry) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from prunekit.outline import SPLIT
 from prunekit.predictions import PredictedMembers, together
-from prunekit.store import DamagedError, Store, digest
+from prunekit.store import Store, digest, is_whole
 from prunekit.study import Study
 
 
@@ -20,7 +20,7 @@ def record_predictions(study: Study, store: Store) -> int:
         for population in study.populations.values()
         if study.is_predicted(population.name)
         for member, file in zip(population.members, population.files, strict=True)
-        if not _has(store, member.key)
+        if not is_whole(store.check_observation, member.key, SPLIT)
     ]
     if not lacking:
         return 0
@@ -52,11 +52,3 @@ def _laid_out(study: Study) -> PredictedMembers:
             return together(study.predictions)
         test = data.load().test
         return together(study.predictions, classes=study.data.classes, ids=test.ids, labels=test.labels)
-
-
-def _has(store: Store, key: str) -> bool:
-    """Return whether predictions are stored whole; damaged ones are written anew."""
-    try:
-        return store.check_observation(key, SPLIT) is not None
-    except DamagedError:
-        return False

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +38,14 @@ ROOT_VARIABLE = "PRUNEKIT_RUNS"
 
 class DamagedError(InputError):
     """A stored file is missing, cut short or altered. The message names it."""
+
+
+def is_whole(check: Callable[..., Any], *key: str | None) -> bool:
+    """Return whether what ``check`` of a store looks for is there; what is damaged is not, for it is done again."""
+    try:
+        return check(*key) is not None
+    except DamagedError:
+        return False
 
 
 def digest(value: Any) -> str:

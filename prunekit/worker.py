@@ -8,7 +8,6 @@ The first line is the :class:`Setup`. Every other line is a task; its last event
 from __future__ import annotations
 
 import contextlib
-import glob
 import json
 import os
 import signal
@@ -27,7 +26,7 @@ from prunekit.observations import checked_columns, checked_note
 from prunekit.protocols import Backbone, Dataset, Measure, Options
 from prunekit.registry import line_in, registry
 from prunekit.stages import GivenStage, PruneStage, Stage, TrainStage, plugin, stage_kind
-from prunekit.store import DamagedError, Store, StoredStage, digest
+from prunekit.store import DamagedError, Store, StoredStage, digest, is_whole
 from prunekit.study import columns_of
 
 Emit = Callable[[dict[str, Any]], None]
@@ -94,15 +93,8 @@ class Worker:
     def _stage(self, task: dict[str, Any]) -> None:
         key = task["key"]
         with self.store.locked(key, waiting=lambda: self.emit({"event": "waiting"})):
-            if not self._finished(self.store.check_stage, key):
+            if not is_whole(self.store.check_stage, key):  # another run may have finished it by now
                 self._run_stage(key, task)
-
-    def _finished(self, check: Callable[..., Any], *key: str | None) -> bool:
-        """Whether another run has finished a stage or an observation by now; a damaged one is done again."""
-        try:
-            return check(*key) is not None
-        except DamagedError:
-            return False
 
     def _run_stage(self, key: str, task: dict[str, Any]) -> None:
         from prunekit.outcome import StageContext
@@ -149,12 +141,12 @@ class Worker:
 
     def _import(self, network: Any, path: Path, expected: str) -> Any:
         """Load weights that were made elsewhere. What is zero in them counts as pruned, and stays it."""
-        from prunekit.given import find_files
+        from prunekit.given import digest_of
         from prunekit.masks import zeros_of
         from prunekit.network import load_checkpoint
         from prunekit.outcome import StageOutcome
 
-        if find_files([glob.escape(str(path))], Path())[0].digest != expected:
+        if digest_of(path) != expected:
             raise PrunekitError(f"{path}: was changed since the run began: run it again")
         load_checkpoint(network, self.backbone, self.summary, path)
         return StageOutcome(zeros_of(network))
@@ -221,9 +213,9 @@ class Worker:
         key, split, check = task["key"], task["split"], self.store.check_observation
         asked: list[Measure] = [plugin("measure", each, self.registry) for each in task["measures"]]
         with self.store.locked(key, waiting=lambda: self.emit({"event": "waiting"})):
-            base = task["base"] and not self._finished(check, key, split)
+            base = task["base"] and not is_whole(check, key, split)
             named = [(columns_of(measure, self.registry), measure) for measure in asked]
-            measures = [(name, measure) for name, measure in named if not self._finished(check, key, split, name)]
+            measures = [(name, measure) for name, measure in named if not is_whole(check, key, split, name)]
             if base or measures:
                 self._run_observation(key, split, task["seed"], measures, base=base)
 

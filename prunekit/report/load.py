@@ -58,7 +58,7 @@ def load_study(
     store = Store(out)
     with saying_what_to_do():
         plan = store.find_study(study)
-    known = registry.with_files(dict.fromkeys([*map(Path, plan["plugins"]), *(file.resolve() for file in files)]))
+    known = registry.with_files([*map(Path, plan["plugins"]), *files])
     named = {measure.name: measure for measure in (plugin("measure", block, known) for block in plan["measures"])}
     added = [_added(block, known) for block in _expanded(measures, named, known)]
     if added:
