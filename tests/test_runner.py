@@ -24,12 +24,14 @@ def process(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def start(*arguments: str | Path) -> subprocess.Popen[str]:
+    """Start the command as a terminal does: where the tests run in the background of a shell, Ctrl-C is ignored."""
     return subprocess.Popen(
         [*COMMAND, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
